@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The front door: every target calls one script in scripts/, which can also be
+# called directly and answers --help.
+
+ARCH ?= x86_64
+FLAVOUR ?= full
+
+.PHONY: help run test kernel shell export check-series check-patches check-scripts clean
+
+help:
+	@echo 'make run            kill -9 the owner of a lock, without the series and with it; then the selftests'
+	@echo 'make test           everything that is checked: series, scripts, selftests, control'
+	@echo 'make shell          an interactive shell in a guest on the kernel with the series'
+	@echo 'make kernel         build one kernel: FLAVOUR=full|ground|base (default full)'
+	@echo 'make export         write patches/ and the whole-file copies from build/linux'
+	@echo 'make check-series   patches/ applies to the base, and all copies are in step with it'
+	@echo 'make check-patches  checkpatch --strict on every patch'
+	@echo 'make check-scripts  shellcheck on every script'
+	@echo 'make clean          empty build/'
+	@echo
+	@echo 'ARCH=NAME chooses the architecture (default x86_64, see scripts/arch/).'
+
+run:
+	@scripts/run $(ARCH)
+
+test:
+	@scripts/test $(ARCH)
+
+kernel:
+	@scripts/build-kernel $(ARCH) $(FLAVOUR)
+
+shell:
+	@scripts/shell $(ARCH)
+
+export:
+	@scripts/export-series
+
+check-series check-patches check-scripts clean:
+	@scripts/$@

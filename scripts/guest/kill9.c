@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The story of a lock whose owner is killed, told by a program that uses only
+ * what the C library offers: a robust mutex in memory shared by processes.
+ *
+ * Two accounts hold 100 together. The owner takes the lock and 40 out of the
+ * first account, and is killed by SIGKILL before it puts them into the second.
+ * The waiter blocks in pthread_mutex_lock() all the while.
+ *
+ * Where the kernel walks the owner's robust list, the waiter gets EOWNERDEAD,
+ * repairs the accounts, marks the mutex consistent and goes on: exit status 0.
+ * Where it does not, the waiter waits for ever; after five seconds this program
+ * says so and ends it: exit status 3. Anything else is status 1.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATIENCE 5.0
+#define WAITS_FOR_EVER 3
+
+struct bank {
+	pthread_mutex_t lock;
+	volatile int first, second;
+	volatile int half_done;		/* the owner stands between the two writes */
+	struct timespec began;
+};
+
+static struct bank *bank;
+
+static double elapsed(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - bank->began.tv_sec) +
+	       (now.tv_nsec - bank->began.tv_nsec) / 1e9;
+}
+
+static void tell(const char *format, ...)
+{
+	char text[256];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	printf("story: %6.3f %s\n", elapsed(), text);
+	fflush(stdout);
+}
+
+static void doze(void)
+{
+	struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
+
+	nanosleep(&pause, NULL);
+}
+
+static void create_bank(void)
+{
+	pthread_mutexattr_t shared_robust;
+	int error;
+
+	bank = mmap(NULL, sizeof(*bank), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (bank == MAP_FAILED) {
+		perror("kill9: cannot map memory, give the guest more of it");
+		exit(1);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &bank->began);
+	bank->first = 100;
+
+	pthread_mutexattr_init(&shared_robust);
+	pthread_mutexattr_setpshared(&shared_robust, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&shared_robust, PTHREAD_MUTEX_ROBUST);
+	error = pthread_mutex_init(&bank->lock, &shared_robust);
+	if (error) {
+		tell("The C library refuses: no robust mutex on this kernel (%s).",
+		     strerror(error));
+		exit(WAITS_FOR_EVER);
+	}
+}
+
+static void own(void)
+{
+	pthread_mutex_lock(&bank->lock);
+	bank->first -= 40;
+	bank->half_done = 1;
+	for (;;)
+		pause();
+}
+
+static int wait_and_repair(void)
+{
+	int error = pthread_mutex_lock(&bank->lock);
+
+	if (error != EOWNERDEAD) {
+		tell("Waiter: pthread_mutex_lock() returns %s, which is wrong.",
+		     error ? strerror(error) : "success");
+		return 1;
+	}
+	tell("Waiter: gets EOWNERDEAD, and with it the lock.");
+	tell("Waiter: finds %d + %d, which is not 100.", bank->first, bank->second);
+	bank->second = 100 - bank->first;
+	error = pthread_mutex_consistent(&bank->lock);
+	if (error) {
+		tell("Waiter: pthread_mutex_consistent() says %s.", strerror(error));
+		return 1;
+	}
+	tell("Waiter: repairs it to %d + %d; the mutex is consistent again.",
+	     bank->first, bank->second);
+	pthread_mutex_unlock(&bank->lock);
+
+	error = pthread_mutex_lock(&bank->lock);
+	if (error) {
+		tell("Waiter: the next lock fails: %s.", strerror(error));
+		return 1;
+	}
+	pthread_mutex_unlock(&bank->lock);
+	tell("Waiter: locks and unlocks as if nothing had happened.");
+	return 0;
+}
+
+static pid_t start(int (*waiter)(void))
+{
+	pid_t pid = fork();
+
+	if (pid < 0) {
+		perror("kill9: cannot fork");
+		exit(1);
+	}
+	if (pid)
+		return pid;
+	if (waiter)
+		_exit(waiter());
+	own();
+	return 0;
+}
+
+static int sleeps(pid_t pid)
+{
+	char path[64], state = '?';
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+		state = '?';
+	fclose(file);
+	return state == 'S';
+}
+
+/* Whether somebody announced, in the futex word, that he is going to wait. */
+static int contended(void)
+{
+#ifdef __GLIBC__
+	return ((volatile unsigned int *)&bank->lock)[0] & 0x80000000;
+#else
+	return 1;
+#endif
+}
+
+/* The exit status that the waiter comes to within the time, else -1. */
+static int outcome(pid_t waiter)
+{
+	double deadline = elapsed() + PATIENCE;
+	int status;
+
+	while (elapsed() < deadline) {
+		if (waitpid(waiter, &status, WNOHANG) == waiter)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+		doze();
+	}
+	return -1;
+}
+
+int main(void)
+{
+	pid_t owner, waiter;
+	int status;
+
+	create_bank();
+	tell("Two accounts hold 100 + 0, a robust mutex guards them.");
+
+	owner = start(NULL);
+	while (!bank->half_done)
+		doze();
+	tell("Owner: has the lock, and took 40 out of the first account.");
+
+	waiter = start(wait_and_repair);
+	while (!contended() || !sleeps(waiter))
+		doze();
+	tell("Waiter: sleeps in pthread_mutex_lock().");
+
+	tell("kill -9 the owner, in the middle of its work.");
+	kill(owner, SIGKILL);
+	waitpid(owner, &status, 0);
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
+		tell("The owner did not die of SIGKILL: this is wrong.");
+		return 1;
+	}
+
+	status = outcome(waiter);
+	if (status == 0) {
+		tell("The end: the owner is gone, the lock lives on.");
+		return 0;
+	}
+	if (status > 0) {
+		tell("The end: the waiter went wrong.");
+		return 1;
+	}
+	tell("Nothing for %.0f seconds: nobody wakes the waiter.", PATIENCE);
+	kill(waiter, SIGKILL);
+	waitpid(waiter, NULL, 0);
+	tell("The end: the lock is lost, the waiter would wait for ever.");
+	return WAITS_FOR_EVER;
+}

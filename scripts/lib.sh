@@ -1,0 +1,293 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# What every script here shares: where things are, how progress is shown, how
+# packages get installed, and that an interrupt leaves nothing half-written.
+# To be sourced after `set -eu`:
+#
+#	. "$(dirname "$0")/lib.sh"
+#
+# Variables:
+#   top     the root of this checkout
+#   build   all output (BUILD overrides it)
+#   logs    full logs of all steps
+#   jobs    how many compilers run at once (JOBS overrides it)
+#
+# Environment that the user may set: BUILD, JOBS, KERNEL_SRC (see get-base).
+
+program=${0##*/}
+
+# One line on stderr that says what went wrong and what to do next.
+die()
+{
+	echo "$program: $*" >&2
+	exit 1
+}
+
+# The comment at the head of the script is its manual.
+usage()
+{
+	awk 'NR == 1 && /^#!/ { next }
+	     /^# SPDX-/ { next }
+	     !/^#/ { exit }
+	     { sub(/^# ?/, ""); if (shown || $0 != "") { print; shown = 1 } }' "$0"
+}
+
+top=$(cd "$(dirname "$0")" && pwd -P)
+while [ ! -f "$top/scripts/lib.sh" ]; do
+	[ "$top" != / ] || die "not inside a checkout of this project: run it where it was cloned"
+	top=$(dirname "$top")
+done
+
+build=${BUILD:-$top/build}
+case $build in
+/*) ;;
+*) build=$PWD/$build ;;
+esac
+# The kernel's own Makefile cannot build in such a place.
+case $build in
+*[[:space:]:]*) die "the path '$build' has a space or a colon: clone into another place, or set BUILD" ;;
+esac
+logs=$build/logs
+mkdir -p "$logs" || die "cannot create $logs: check its owner, or set BUILD to a directory of your own"
+# shellcheck disable=SC2034 # for the scripts that build
+jobs=${JOBS:-$(nproc)}
+
+# Progress. The clock runs from the first script that the user called.
+
+if [ -z "${STARTED:-}" ]; then
+	outermost=yes
+	STARTED=$(date +%s)
+	export STARTED
+else
+	outermost=no
+fi
+
+now()
+{
+	date +%s
+}
+
+# The title of a step, with the time since the whole command began.
+begin()
+{
+	step_began=$(now)
+	printf '[%02d:%02d] %s ...\n' $(((step_began - STARTED) / 60)) $(((step_began - STARTED) % 60)) "$*"
+}
+
+# How long the step took, and what came of it.
+finish()
+{
+	printf '        %d s%s\n' $(($(now) - step_began)) "${1:+, $1}"
+}
+
+# logged FILE COMMAND...: the output goes to FILE; its end is shown on failure.
+logged()
+{
+	log_file=$1
+	shift
+	log_status=0
+	# A subshell, so that an interrupt is not reported into the log.
+	("$@") >"$log_file" 2>&1 || log_status=$?
+	if [ $log_status -ne 0 ]; then
+		tail -n 15 "$log_file" >&2
+		echo "        the full log is $log_file" >&2
+	fi
+	return $log_status
+}
+
+# What is half-written. An interrupt, an error and a normal end all remove the
+# paths that unfinished() was told of and that nobody renamed in the meantime.
+
+unfinished_paths=
+exit_command=
+
+unfinished()
+{
+	for path in "$@"; do
+		unfinished_paths="$unfinished_paths$path
+"
+	done
+}
+
+# keep: all that unfinished() was told of is whole now.
+keep()
+{
+	unfinished_paths=
+}
+
+# at_exit COMMAND: to be run, besides, whatever ends the script.
+at_exit()
+{
+	exit_command=$1
+}
+
+clean_up()
+{
+	eval "$exit_command"
+	printf '%s' "$unfinished_paths" | while read -r path; do
+		rm -rf "$path"
+	done
+}
+
+interrupted()
+{
+	trap '' INT TERM HUP
+	[ $outermost = no ] || echo "$program: interrupted; nothing half-done is left, run it again to go on" >&2
+	exit 130
+}
+
+trap clean_up EXIT
+trap interrupted INT TERM HUP
+
+# Packages.
+
+install_packages()
+{
+	command -v apt-get >/dev/null ||
+		die "not found: $*; no apt-get here, install what your distribution calls these Debian packages"
+	[ "$(id -u)" = 0 ] ||
+		die "packages are missing: run 'apt-get install $*' as root, then try again"
+	begin "install $*"
+	# Lists may be missing or old: they are fetched only if the first try fails.
+	for try in first second; do
+		if [ $try = second ]; then
+			logged "$logs/apt-update.log" apt-get -q -o DPkg::Lock::Timeout=300 update ||
+				die "apt-get update failed: check the network and /etc/apt/sources.list, then try again"
+		fi
+		if DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends \
+			-o DPkg::Lock::Timeout=300 install "$@" >"$logs/apt-install.log" 2>&1 </dev/null; then
+			finish
+			return
+		fi
+	done
+	tail -n 15 "$logs/apt-install.log" >&2
+	die "apt-get could not install $*: see $logs/apt-install.log, install them by hand, then try again"
+}
+
+# need COMMAND=PACKAGE...: the commands exist after this, or the script ends.
+need()
+{
+	missing=
+	for want in "$@"; do
+		command -v "${want%%=*}" >/dev/null || missing="$missing ${want#*=}"
+	done
+	# shellcheck disable=SC2086 # a list of words
+	[ -z "$missing" ] || install_packages $missing
+}
+
+# need_packages PACKAGE...: the same, for packages that bring no command.
+need_packages()
+{
+	missing=
+	for want in "$@"; do
+		case $(dpkg-query -W -f '${Status}' "$want" 2>/dev/null) in
+		*' installed') ;;
+		*) missing="$missing $want" ;;
+		esac
+	done
+	# shellcheck disable=SC2086 # a list of words
+	[ -z "$missing" ] || install_packages $missing
+}
+
+# Architectures and flavours: one file each.
+
+# files_in DIRECTORY: the names, for a message.
+files_in()
+{
+	(cd "$1" && echo *)
+}
+
+# load_arch NAME: sets the variables that scripts/arch/NAME describes.
+load_arch()
+{
+	[ -n "$1" ] && [ -f "$top/scripts/arch/$1" ] ||
+		die "unknown architecture '$1': there are $(files_in "$top/scripts/arch")"
+	arch=$1
+	# shellcheck source=arch/x86_64
+	. "$top/scripts/arch/$arch"
+	for setting in kernel_arch cross qemu machine console image packages user_compilers config smp; do
+		eval "[ -n \"\${$setting+set}\" ]" || die "scripts/arch/$arch does not set '$setting': see scripts/arch/x86_64"
+	done
+}
+
+# load_flavour NAME: sets source, the kernel tree that this flavour is built from.
+load_flavour()
+{
+	[ -n "$1" ] && [ "$1" != common ] && [ -f "$top/scripts/config/$1" ] ||
+		die "unknown flavour '$1': there are $(files_in "$top/scripts/config" | sed 's/common *//')"
+	flavour=$1
+	revision=$(sed -n 's/^# source: *//p' "$top/scripts/config/$flavour")
+	# shellcheck disable=SC2034 # for the scripts that build
+	case $revision in
+	series) source=$build/linux ;;
+	ground | base) source=$build/source-$revision ;;
+	*) die "scripts/config/$flavour has no line '# source: series', 'ground' or 'base': add one" ;;
+	esac
+}
+
+# The identity of a kernel tree's contents, uncommitted changes included, what
+# it ignores left out. A copy of the index leaves the tree's own one alone.
+tree_id()
+{
+	tree_index=$(git -C "$1" rev-parse --absolute-git-dir)/index
+	cp -p "$tree_index" "$tree_index.$$"
+	GIT_INDEX_FILE=$tree_index.$$ git -C "$1" add -A .
+	GIT_INDEX_FILE=$tree_index.$$ git -C "$1" write-tree
+	rm -f "$tree_index.$$"
+}
+
+# git as if nobody had configured anything: the results must not depend on the
+# settings of whoever runs this, nor on who that is.
+plain_git()
+{
+	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \
+		GIT_COMMITTER_NAME=series GIT_COMMITTER_EMAIL=series@localhost \
+		git -c advice.detachedHead=false "$@"
+}
+
+# Equal sources give equal binaries, wherever the checkout is: what was compiled
+# in one is found in the cache by another.
+export CCACHE_BASEDIR="$build"
+export CCACHE_NOHASHDIR=1
+export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
+export KBUILD_BUILD_USER=series
+export KBUILD_BUILD_HOST=localhost
+export KBUILD_BUILD_VERSION=1
+export LC_ALL=C
+
+# compare_series DIRECTORY DIRECTORY: names the patches that differ between two
+# exports; status 1 if there are any. Where the two were exported from different
+# bases, line numbers and blob names differ though the patches are the same.
+compare_series()
+{
+	if [ "$(head -n 1 "$1/series")" = "$(head -n 1 "$2/series")" ]; then
+		normalize=
+	else
+		normalize='/^index [0-9a-f]/d; s/^@@ -[0-9,]* +[0-9,]* @@.*/@@/'
+	fi
+	differing=$(
+		{ (cd "$1" && ls) && (cd "$2" && ls); } | grep '\.patch$' | sort -u | while read -r patch; do
+			[ -f "$1/$patch" ] && [ -f "$2/$patch" ] &&
+				[ "$(sed "$normalize" "$1/$patch" | sha256sum)" = "$(sed "$normalize" "$2/$patch" | sha256sum)" ] ||
+				echo "$patch"
+		done
+	)
+	[ -n "$differing" ] || return 0
+	echo "$differing"
+	return 1
+}
+
+# in_patches TREE: all that the tree has on top of its base, patches/ has too.
+in_patches()
+{
+	[ -z "$(git -C "$1" status --porcelain)" ] || return 1
+	in_patches_export=$build/exported.$$
+	unfinished "$in_patches_export"
+	mkdir "$in_patches_export"
+	"$top/scripts/export-series" --tree "$1" --to "$in_patches_export" >/dev/null || return 1
+	in_patches_status=0
+	compare_series "$in_patches_export/patches" "$top/patches" >/dev/null || in_patches_status=1
+	rm -rf "$in_patches_export"
+	return $in_patches_status
+}
