@@ -1,0 +1,871 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Lists that are wrong. The kernel trusts nothing that it reads from user
+ * memory, so each of these ends in a victim that is gone soon, no word written
+ * that is not the victim's, and all locks marked that can be reached.
+ *
+ * What the victim cannot reach the test still can: memory is shared, and is
+ * unmapped or protected in the victim's process alone.
+ */
+#include <sys/stat.h>
+
+#include "robust.h"
+
+#define NR_LOCKS	5
+#define NR_WAITERS	3
+
+static bool died_by_sigkill(struct victim *victim)
+{
+	return victim_die(victim) && WIFSIGNALED(victim->status) &&
+	       WTERMSIG(victim->status) == SIGKILL;
+}
+
+/* A page that is special in the victim's process */
+enum trouble {
+	NONE,
+	UNMAPPED,
+	NO_ACCESS,
+	READ_ONLY,
+	TRUNCATED,
+};
+
+struct trouble_spot {
+	char *page;
+	enum trouble trouble;
+};
+
+/* A victim that has brought this about, and lives on */
+static void run_in_trouble(struct victim *victim)
+{
+	struct trouble_spot *spot = victim->data;
+	size_t size = sysconf(_SC_PAGESIZE);
+	int err = 0;
+
+	switch (spot->trouble) {
+	case UNMAPPED:
+		err = munmap(spot->page, size);
+		break;
+	case NO_ACCESS:
+		err = mprotect(spot->page, size, PROT_NONE);
+		break;
+	case READ_ONLY:
+		err = mprotect(spot->page, size, PROT_READ);
+		break;
+	case NONE:
+	case TRUNCATED:
+		break;
+	}
+	if (err)
+		_exit(KSFT_FAIL);
+
+	victim_hold(victim);
+	kill(getpid(), SIGKILL);
+}
+
+/* @size bytes of a file that has no name, mapped; -1 if that cannot be done */
+static int shared_file(char **memory, size_t size)
+{
+	FILE *file;
+	int fd;
+
+	fd = memfd_create("robust", 0);
+	if (fd < 0) {
+		file = tmpfile();
+		if (!file)
+			return -1;
+		fd = fileno(file);
+	}
+	if (ftruncate(fd, size))
+		return -1;
+
+	*memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return *memory == MAP_FAILED ? -1 : fd;
+}
+
+/*
+ * Pointers that lead nowhere. Each may be any of the pointers that the kernel
+ * follows: the registered one, the first one, one in a lock, the pending one.
+ */
+FIXTURE(pointer)
+{
+	struct victim *victim;
+	struct robust_lock *locks;
+	struct robust_list *bad;
+	struct trouble_spot spot;
+	/* The page before the special one, which is as it should be */
+	char *page;
+	size_t page_size;
+	int fd;
+};
+
+FIXTURE_VARIANT(pointer)
+{
+	/* An address, or if there is trouble, the distance from that page */
+	uintptr_t address;
+	enum trouble trouble;
+};
+
+FIXTURE_VARIANT_ADD(pointer, null) {
+	.address = 0,
+};
+
+FIXTURE_VARIANT_ADD(pointer, null_with_pi_bit) {
+	.address = 1,
+};
+
+FIXTURE_VARIANT_ADD(pointer, low) {
+	.address = 4 * sizeof(long),
+};
+
+FIXTURE_VARIANT_ADD(pointer, non_canonical) {
+	.address = (uintptr_t)1 << (sizeof(long) * CHAR_BIT - 8),
+};
+
+FIXTURE_VARIANT_ADD(pointer, upper_half) {
+	.address = ~((uintptr_t)-1 / 2),
+};
+
+/* Where x86 maps all memory, and where others have some of their own */
+FIXTURE_VARIANT_ADD(pointer, kernel_memory) {
+	.address = sizeof(long) == 8 ? (uintptr_t)0xffff888000001000ULL :
+				       (uintptr_t)0xc0001000,
+};
+
+/* Where x86 has its kernel's text */
+FIXTURE_VARIANT_ADD(pointer, kernel_text) {
+	.address = sizeof(long) == 8 ? (uintptr_t)0xffffffff81000000ULL :
+				       (uintptr_t)0xc1000000,
+};
+
+FIXTURE_VARIANT_ADD(pointer, last_page) {
+	.address = (uintptr_t)-4096,
+};
+
+FIXTURE_VARIANT_ADD(pointer, last_word) {
+	.address = (uintptr_t)-sizeof(long),
+};
+
+FIXTURE_VARIANT_ADD(pointer, all_ones) {
+	.address = (uintptr_t)-1,
+};
+
+FIXTURE_VARIANT_ADD(pointer, unmapped) {
+	.address = 64,
+	.trouble = UNMAPPED,
+};
+
+FIXTURE_VARIANT_ADD(pointer, no_access) {
+	.address = 64,
+	.trouble = NO_ACCESS,
+};
+
+FIXTURE_VARIANT_ADD(pointer, truncated_file) {
+	.address = 64,
+	.trouble = TRUNCATED,
+};
+
+/* Its first two bytes are there, the others are not */
+FIXTURE_VARIANT_ADD(pointer, straddling) {
+	.address = -2,
+	.trouble = UNMAPPED,
+};
+
+/* All of it is there, but its word lies across two words */
+FIXTURE_VARIANT_ADD(pointer, misaligned) {
+	.address = -62,
+	.trouble = NO_ACCESS,
+};
+
+FIXTURE_SETUP(pointer)
+{
+	size_t size = sysconf(_SC_PAGESIZE);
+
+	REQUIRE_ROBUST_LIST();
+
+	self->page_size = size;
+	self->fd = shared_file(&self->page, 2 * size);
+	ASSERT_LE(0, self->fd);
+	self->locks = shared_memory((NR_LOCKS + 1) * sizeof(*self->locks));
+	ASSERT_TRUE(!!self->locks);
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+
+	self->spot.page = self->page + size;
+	self->spot.trouble = variant->trouble;
+	self->bad = (struct robust_list *)variant->address;
+	if (variant->trouble != NONE)
+		self->bad = (void *)(self->spot.page + variant->address);
+
+	self->victim->run = run_in_trouble;
+	self->victim->data = &self->spot;
+}
+
+FIXTURE_TEARDOWN(pointer)
+{
+	victim_clean(self->victim);
+	close(self->fd);
+}
+
+/*
+ * A lock whose next pointer is bad is the last one that can be reached: it and
+ * those before it are marked.
+ */
+TEST_F(pointer, in_a_lock)
+{
+	ASSERT_TRUE(victim_start(self->victim));
+	if (variant->trouble == TRUNCATED)
+		ASSERT_EQ(0, ftruncate(self->fd, self->page_size));
+	link_locks(&self->victim->head, self->locks, NR_LOCKS);
+	hold(self->locks, NR_LOCKS, self->victim->tid);
+	self->locks[NR_LOCKS - 1].entry.next = self->bad;
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ((size_t)NR_LOCKS, count(self->locks, NR_LOCKS, MARKED));
+}
+
+/* A list that is bad from the start marks nothing and harms nobody. */
+TEST_F(pointer, in_the_head)
+{
+	ASSERT_TRUE(victim_start(self->victim));
+	if (variant->trouble == TRUNCATED)
+		ASSERT_EQ(0, ftruncate(self->fd, self->page_size));
+	hold(self->locks, NR_LOCKS, self->victim->tid);
+	self->victim->head.list.next = self->bad;
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ((size_t)NR_LOCKS,
+		  count(self->locks, NR_LOCKS, self->victim->tid));
+}
+
+/* A pending pointer that is bad does not cost the locks of the list. */
+TEST_F(pointer, pending)
+{
+	ASSERT_TRUE(victim_start(self->victim));
+	if (variant->trouble == TRUNCATED)
+		ASSERT_EQ(0, ftruncate(self->fd, self->page_size));
+	link_locks(&self->victim->head, self->locks, NR_LOCKS);
+	hold(self->locks, NR_LOCKS, self->victim->tid);
+	self->victim->head.list_op_pending = self->bad;
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ((size_t)NR_LOCKS, count(self->locks, NR_LOCKS, MARKED));
+}
+
+/* Registering takes any address, and death gets over every one of them. */
+TEST_F(pointer, registered)
+{
+	self->victim->registered = self->bad;
+	ASSERT_TRUE(victim_start(self->victim));
+	if (variant->trouble == TRUNCATED)
+		ASSERT_EQ(0, ftruncate(self->fd, self->page_size));
+	EXPECT_TRUE(died_by_sigkill(self->victim));
+}
+
+/*
+ * One lock among good ones that can be found but not written. Entries and
+ * words are a page apart: the first two pages are the good locks' entries and
+ * words, the third has the bad lock's entry, and the fourth its word.
+ */
+FIXTURE(word)
+{
+	struct victim *victim;
+	struct robust_list *entries;
+	futex_t *words;
+	struct robust_list *bad_entry;
+	futex_t *bad_word;
+	struct trouble_spot spot;
+	size_t page_size;
+	int fd;
+};
+
+FIXTURE_VARIANT(word)
+{
+	enum trouble trouble;
+};
+
+FIXTURE_VARIANT_ADD(word, unmapped) {
+	.trouble = UNMAPPED,
+};
+
+FIXTURE_VARIANT_ADD(word, no_access) {
+	.trouble = NO_ACCESS,
+};
+
+FIXTURE_VARIANT_ADD(word, read_only) {
+	.trouble = READ_ONLY,
+};
+
+FIXTURE_VARIANT_ADD(word, truncated_file) {
+	.trouble = TRUNCATED,
+};
+
+/* Every good lock has one entry's place for its entry and for its word */
+#define WORD(i)	(self->words[(i) * sizeof(struct robust_list) / sizeof(futex_t)])
+
+FIXTURE_SETUP(word)
+{
+	struct robust_list_head *head;
+	size_t size = sysconf(_SC_PAGESIZE);
+	char *pages;
+	int i;
+
+	REQUIRE_ROBUST_LIST();
+
+	self->page_size = size;
+	self->fd = shared_file(&pages, 4 * size);
+	ASSERT_LE(0, self->fd);
+	self->entries = (void *)pages;
+	self->words = (void *)(pages + size);
+	self->bad_entry = (void *)(pages + 2 * size);
+	self->bad_word = (void *)(pages + 3 * size);
+	self->spot.page = (char *)self->bad_word;
+	self->spot.trouble = variant->trouble;
+
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+	self->victim->run = run_in_trouble;
+	self->victim->data = &self->spot;
+	ASSERT_TRUE(victim_start(self->victim));
+
+	head = &self->victim->head;
+	head->futex_offset = size;
+	head->list.next = &self->entries[0];
+	for (i = 0; i < NR_LOCKS; i++) {
+		self->entries[i].next = &self->entries[i + 1];
+		WORD(i) = self->victim->tid;
+	}
+	self->entries[NR_LOCKS - 1].next = &head->list;
+	*self->bad_word = self->victim->tid;
+	if (variant->trouble == TRUNCATED)
+		ASSERT_EQ(0, ftruncate(self->fd, 3 * size));
+}
+
+FIXTURE_TEARDOWN(word)
+{
+	victim_clean(self->victim);
+	close(self->fd);
+}
+
+/* One lock that cannot be written does not cost those before it. */
+TEST_F(word, leaves_the_locks_before_it)
+{
+	int i;
+
+	self->entries[NR_LOCKS - 1].next = self->bad_entry;
+	self->bad_entry->next = &self->victim->head.list;
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	for (i = 0; i < NR_LOCKS; i++)
+		EXPECT_EQ(MARKED, WORD(i));
+}
+
+/*
+ * Nor those behind it: its entry can be read, so the kernel knows where the
+ * next one is.
+ */
+TEST_F(word, leaves_the_locks_behind_it)
+{
+	int i;
+
+	self->victim->head.list.next = self->bad_entry;
+	self->bad_entry->next = &self->entries[0];
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	for (i = 0; i < NR_LOCKS; i++)
+		EXPECT_EQ(MARKED, WORD(i));
+}
+
+/* The same if it is the pending one. */
+TEST_F(word, leaves_the_list_if_it_is_pending)
+{
+	int i;
+
+	self->victim->head.list_op_pending = self->bad_entry;
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	for (i = 0; i < NR_LOCKS; i++)
+		EXPECT_EQ(MARKED, WORD(i));
+}
+
+/*
+ * What the victim could not write the kernel does not write in its name, and
+ * what was cut off the file does not come back.
+ */
+TEST_F(word, stays_as_it_is)
+{
+	struct stat stat;
+
+	self->entries[NR_LOCKS - 1].next = self->bad_entry;
+	self->bad_entry->next = &self->victim->head.list;
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	ASSERT_EQ(MARKED, WORD(NR_LOCKS - 1));
+	if (variant->trouble == TRUNCATED) {
+		ASSERT_EQ(0, fstat(self->fd, &stat));
+		EXPECT_EQ((off_t)(3 * self->page_size), stat.st_size);
+	} else {
+		EXPECT_EQ((__u32)self->victim->tid, *self->bad_word);
+	}
+}
+
+/*
+ * Offsets that lead from a good entry to no good word.
+ */
+FIXTURE(offset)
+{
+	struct victim *victim;
+	struct robust_lock *locks;
+};
+
+FIXTURE_VARIANT(offset)
+{
+	long offset;
+};
+
+FIXTURE_VARIANT_ADD(offset, most_positive) {
+	.offset = LONG_MAX,
+};
+
+FIXTURE_VARIANT_ADD(offset, most_positive_aligned) {
+	.offset = LONG_MAX - 7,
+};
+
+FIXTURE_VARIANT_ADD(offset, most_negative) {
+	.offset = LONG_MIN,
+};
+
+FIXTURE_VARIANT_ADD(offset, one_byte_more) {
+	.offset = LOCK_OFFSET + 1,
+};
+
+FIXTURE_VARIANT_ADD(offset, two_bytes_more) {
+	.offset = LOCK_OFFSET + 2,
+};
+
+FIXTURE_VARIANT_ADD(offset, one_byte_less) {
+	.offset = LOCK_OFFSET - 1,
+};
+
+FIXTURE_SETUP(offset)
+{
+	REQUIRE_ROBUST_LIST();
+
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+	self->locks = shared_memory((NR_LOCKS + 2) * sizeof(*self->locks));
+	ASSERT_TRUE(!!self->locks);
+	ASSERT_TRUE(victim_start(self->victim));
+	self->victim->head.futex_offset = variant->offset;
+}
+
+FIXTURE_TEARDOWN(offset)
+{
+	victim_clean(self->victim);
+}
+
+/*
+ * A word that is out of reach or misaligned is no word. Where the offset leads
+ * to a misaligned one it holds the victim's TID, and keeps it.
+ */
+TEST_F(offset, writes_nothing)
+{
+	size_t size = (NR_LOCKS + 2) * sizeof(*self->locks);
+	struct robust_lock *locks = self->locks + 1;
+	long past = variant->offset - LOCK_OFFSET;
+	__u32 tid = self->victim->tid;
+	char before[(NR_LOCKS + 2) * sizeof(*self->locks)];
+	int i;
+
+	link_locks(&self->victim->head, locks, NR_LOCKS);
+	for (i = 0; i < NR_LOCKS; i++) {
+		if (past >= -1 && past <= 2)
+			memcpy((char *)&locks[i].word + past, &tid, sizeof(tid));
+		else
+			locks[i].word = tid;
+	}
+	/* A TID that starts in the entry before has broken its next pointer */
+	if (past == -1)
+		link_locks(&self->victim->head, locks, 1);
+	memcpy(before, self->locks, size);
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ(0, memcmp(before, self->locks, size));
+}
+
+/* The pending lock's word is no better. */
+TEST_F(offset, writes_nothing_for_a_pending_lock)
+{
+	struct robust_lock *lock = self->locks + 1;
+	long past = variant->offset - LOCK_OFFSET;
+	__u32 tid = self->victim->tid;
+	struct robust_lock before;
+
+	self->victim->head.list_op_pending = &lock->entry;
+	if (past > 0 && past <= 2)
+		memcpy((char *)&lock->word + past, &tid, sizeof(tid));
+	else
+		lock->word = tid;
+	memcpy(&before, lock, sizeof(before));
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ(0, memcmp(&before, lock, sizeof(before)));
+}
+
+/*
+ * An offset may lead from one end of the address space to the other. In 32
+ * bits the sum of the two wraps, which makes the word no worse.
+ */
+TEST(offset_reaches_far)
+{
+	struct victim *victim = victim_alloc();
+	size_t size = sizeof(struct robust_lock);
+	struct robust_lock *low, *high;
+
+	REQUIRE_ROBUST_LIST();
+
+	/* A hint, so that the kernel takes another address if it has to */
+	low = mmap((void *)0x10000000, size, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	high = shared_memory(size);
+	ASSERT_TRUE(victim && low != MAP_FAILED && high);
+	ASSERT_TRUE(victim_start(victim));
+
+	link_locks(&victim->head, high, 1);
+	victim->head.futex_offset = (uintptr_t)&low->word - (uintptr_t)&high->entry;
+	low->word = victim->tid;
+
+	ASSERT_TRUE(died_by_sigkill(victim));
+	EXPECT_EQ(MARKED, low->word);
+}
+
+/* Lists with more than one way through them, or none out of them. */
+FIXTURE(list)
+{
+	struct victim *victim;
+	struct robust_lock *locks;
+};
+
+#define MANY_LOCKS	1000
+
+FIXTURE_SETUP(list)
+{
+	REQUIRE_ROBUST_LIST();
+
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+	self->locks = shared_memory(2 * MANY_LOCKS * sizeof(*self->locks));
+	ASSERT_TRUE(!!self->locks);
+	ASSERT_TRUE(victim_start(self->victim));
+}
+
+FIXTURE_TEARDOWN(list)
+{
+	victim_clean(self->victim);
+}
+
+/*
+ * A lock that lies askew has no word that could be exchanged atomically, and
+ * keeps what it has there. That costs none of those before it.
+ */
+TEST_F(list, with_a_misaligned_lock)
+{
+	struct robust_lock *locks = self->locks;
+	char *askew = (char *)&locks[NR_LOCKS + 1] + 2;
+	struct robust_list *end = &self->victim->head.list;
+	__u32 tid = self->victim->tid, word;
+
+	hold(locks, NR_LOCKS, tid);
+	link_locks(&self->victim->head, locks, NR_LOCKS);
+	locks[NR_LOCKS - 1].entry.next = (void *)(askew - LOCK_OFFSET);
+	memcpy(askew - LOCK_OFFSET, &end, sizeof(end));
+	memcpy(askew, &tid, sizeof(tid));
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	memcpy(&word, askew, sizeof(word));
+	EXPECT_EQ(tid, word);
+	EXPECT_EQ((size_t)NR_LOCKS, count(locks, NR_LOCKS, MARKED));
+}
+
+/* A lock whose next one is itself is marked, and ends the walk. */
+TEST_F(list, of_a_lock_that_leads_to_itself)
+{
+	hold(self->locks, 1, self->victim->tid);
+	self->victim->head.list.next = &self->locks[0].entry;
+	self->locks[0].entry.next = &self->locks[0].entry;
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ(MARKED, self->locks[0].word);
+}
+
+/* Meeting it again is no reason to wake another waiter. */
+TEST_F(list, of_a_lock_that_leads_to_itself_wakes_once)
+{
+	struct waiters waiters = {};
+
+	hold(self->locks, 1, self->victim->tid | FUTEX_WAITERS);
+	self->victim->head.list.next = &self->locks[0].entry;
+	self->locks[0].entry.next = &self->locks[0].entry;
+	ASSERT_TRUE(start_waiters(&waiters, &self->locks[0].word, NR_WAITERS));
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ(1, woken(&waiters));
+}
+
+/* A cycle that leaves out the head, and is entered in the middle: as a rho. */
+TEST_F(list, that_never_comes_back_to_its_head)
+{
+	hold(self->locks, MANY_LOCKS, self->victim->tid);
+	link_locks(&self->victim->head, self->locks, MANY_LOCKS);
+	self->locks[MANY_LOCKS - 1].entry.next = &self->locks[7].entry;
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ((size_t)MANY_LOCKS, count(self->locks, MANY_LOCKS, MARKED));
+}
+
+/* The pending lock may be met in every round, and still is handled once. */
+TEST_F(list, that_never_comes_back_wakes_the_pending_locks_waiter_once)
+{
+	struct waiters waiters = {};
+
+	hold(self->locks, 3, self->victim->tid | FUTEX_WAITERS);
+	link_locks(&self->victim->head, self->locks, 3);
+	self->locks[2].entry.next = &self->locks[0].entry;
+	self->victim->head.list_op_pending = &self->locks[1].entry;
+	ASSERT_TRUE(start_waiters(&waiters, &self->locks[1].word, NR_WAITERS));
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ(3U, count(self->locks, 3, MARKED_WITH_WAITERS));
+	EXPECT_EQ(1, woken(&waiters));
+}
+
+/*
+ * Two lists grown together: the first victim's leads into the second one's,
+ * and so to a head that is not its own. Each death marks its own locks and
+ * leaves the other's, and what lies where the foreign head's word would be.
+ */
+TEST_F(list, that_runs_into_another_one)
+{
+	struct {
+		struct robust_lock bait;
+		struct robust_list_head head;
+	} *second_head = shared_memory(sizeof(*second_head));
+	struct robust_lock *first = self->locks, *second = self->locks + 3;
+	struct victim *other = victim_alloc();
+
+	ASSERT_TRUE(second_head && other);
+	init_head(&second_head->head);
+	other->registered = &second_head->head;
+	ASSERT_TRUE(victim_start(other));
+	second_head->bait.word = OTHER_TID;
+	link_locks(&second_head->head, second, 3);
+	link_locks(&self->victim->head, first, 3);
+	hold(first, 3, self->victim->tid);
+	hold(second, 3, other->tid);
+	first[2].entry.next = &second[1].entry;
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ(3U, count(first, 3, MARKED));
+	EXPECT_EQ(3U, count(second, 3, other->tid));
+	EXPECT_EQ((__u32)OTHER_TID, second_head->bait.word);
+
+	ASSERT_TRUE(died_by_sigkill(other));
+	EXPECT_EQ(3U, count(second, 3, MARKED));
+}
+
+/* What threads that rewrite a list need */
+struct rewriter {
+	struct robust_lock *locks;
+	futex_t stop;
+	__u32 word;
+	pthread_t thread;
+};
+
+static void *rewrite_pointers(void *arg)
+{
+	struct rewriter *rewriter = arg;
+	struct robust_lock *locks = rewriter->locks;
+	unsigned int random = 1, from, to;
+	struct robust_list *next;
+
+	while (!rewriter->stop) {
+		random = random * 1103515245 + 12345;
+		from = random / 65536 % (2 * MANY_LOCKS);
+		random = random * 1103515245 + 12345;
+		to = random / 65536 % (2 * MANY_LOCKS + 2);
+
+		if (to < 2 * MANY_LOCKS)
+			next = &locks[to].entry;
+		else if (to == 2 * MANY_LOCKS)
+			next = NULL;
+		else
+			next = (struct robust_list *)(uintptr_t)-4096;
+		__atomic_store_n(&locks[from].entry.next, next, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void *rewrite_word(void *arg)
+{
+	struct rewriter *rewriter = arg;
+
+	while (!rewriter->stop)
+		rewriter->locks[1].word = rewriter->word;
+	return NULL;
+}
+
+/*
+ * A list may change under the walk in every way. It ends in time, and nothing
+ * that was not the victim's is written, however often that is tried.
+ */
+TEST_F(list, that_others_change_all_the_time)
+{
+	struct rewriter rewriters[2] = {};
+	struct victim *victim = self->victim;
+	int i, round;
+
+	for (round = 0; round < 20; round++) {
+		hold(self->locks, MANY_LOCKS, victim->tid);
+		hold(self->locks + MANY_LOCKS, MANY_LOCKS, OTHER_TID);
+		link_locks(&victim->head, self->locks, 2 * MANY_LOCKS);
+		for (i = 0; i < 2; i++) {
+			rewriters[i].locks = self->locks;
+			rewriters[i].stop = 0;
+			ASSERT_EQ(0, pthread_create(&rewriters[i].thread, NULL,
+						    rewrite_pointers,
+						    &rewriters[i]));
+		}
+		usleep(1000);
+
+		ASSERT_TRUE(died_by_sigkill(victim));
+		for (i = 0; i < 2; i++) {
+			rewriters[i].stop = 1;
+			pthread_join(rewriters[i].thread, NULL);
+		}
+		/* The one that the head leads to, and the head stays */
+		ASSERT_EQ(MARKED, self->locks[0].word);
+		ASSERT_EQ((size_t)MANY_LOCKS,
+			  count(self->locks + MANY_LOCKS, MANY_LOCKS, OTHER_TID));
+		ASSERT_EQ((size_t)MANY_LOCKS,
+			  count(self->locks, MANY_LOCKS, victim->tid) +
+			  count(self->locks, MANY_LOCKS, MARKED));
+		ASSERT_TRUE(victim_start(victim));
+	}
+}
+
+/*
+ * A thread that puts the dying one's TID back into a word as soon as it was
+ * marked cannot hold the walk up for ever, even on a list that has no end.
+ */
+TEST_F(list, whose_lock_is_taken_again_and_again)
+{
+	struct rewriter rewriter = {
+		.locks = self->locks,
+		.word = self->victim->tid,
+	};
+
+	hold(self->locks, 2, self->victim->tid);
+	link_locks(&self->victim->head, self->locks, 2);
+	self->locks[1].entry.next = &self->locks[1].entry;
+	ASSERT_EQ(0, pthread_create(&rewriter.thread, NULL, rewrite_word,
+				    &rewriter));
+	EXPECT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ(MARKED, self->locks[0].word);
+	rewriter.stop = 1;
+	pthread_join(rewriter.thread, NULL);
+}
+
+/*
+ * Heads that lie across the border of two pages, one of which the victim has
+ * not got. The head's three words are: list, offset, pending.
+ */
+FIXTURE(head)
+{
+	struct victim *victim;
+	struct robust_list_head *head;
+	struct robust_lock *locks;
+	struct trouble_spot spot;
+};
+
+FIXTURE_VARIANT(head)
+{
+	/* So many words lie in the first page */
+	int words;
+	/* And that is the page that is missing, not the second */
+	bool first_missing;
+	bool list_marked;
+	bool pending_marked;
+};
+
+FIXTURE_VARIANT_ADD(head, without_a_list) {
+	.words = 1,
+	.first_missing = true,
+	.pending_marked = true,
+};
+
+FIXTURE_VARIANT_ADD(head, without_a_list_and_an_offset) {
+	.words = 2,
+	.first_missing = true,
+};
+
+FIXTURE_VARIANT_ADD(head, without_an_offset_and_a_pending_lock) {
+	.words = 1,
+};
+
+FIXTURE_VARIANT_ADD(head, without_a_pending_lock) {
+	.words = 2,
+	.list_marked = true,
+};
+
+FIXTURE_SETUP(head)
+{
+	size_t size = sysconf(_SC_PAGESIZE);
+	char *pages = shared_memory(2 * size);
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_TRUE(!!pages);
+	self->locks = shared_memory((NR_LOCKS + 1) * sizeof(*self->locks));
+	ASSERT_TRUE(!!self->locks);
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+
+	self->head = (void *)(pages + size - variant->words * sizeof(long));
+	self->spot.page = variant->first_missing ? pages : pages + size;
+	self->spot.trouble = NO_ACCESS;
+	self->victim->run = run_in_trouble;
+	self->victim->data = &self->spot;
+	self->victim->registered = self->head;
+	ASSERT_TRUE(victim_start(self->victim));
+
+	init_head(self->head);
+	link_locks(self->head, self->locks, NR_LOCKS);
+	hold(self->locks, NR_LOCKS + 1, self->victim->tid);
+	self->head->list_op_pending = &self->locks[NR_LOCKS].entry;
+}
+
+FIXTURE_TEARDOWN(head)
+{
+	victim_clean(self->victim);
+}
+
+/*
+ * Without the offset no word can be found. Without the pending pointer the
+ * list is still there.
+ */
+TEST_F(head, has_its_list_marked_if_it_can_be_found)
+{
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ((size_t)NR_LOCKS,
+		  count(self->locks, NR_LOCKS, variant->list_marked ?
+				     MARKED : (__u32)self->victim->tid));
+}
+
+/* Without the list, the pending pointer is still there. */
+TEST_F(head, has_its_pending_lock_marked_if_it_can_be_found)
+{
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ(variant->pending_marked ? MARKED : (__u32)self->victim->tid,
+		  self->locks[NR_LOCKS].word);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,890 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What the kernel does with the locks on the list of a thread that ends: in
+ * every way in which it can end, and for lists of every length.
+ */
+#include <sched.h>
+
+#include "robust.h"
+
+#define NR_LOCKS	10
+#define NR_WAITERS	3
+
+/* The limit on entries that turn out not to be the dying thread's */
+#define MISSES		2048
+
+static void run_sigsegv(struct victim *victim)
+{
+	char *nowhere = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			     -1, 0);
+
+	victim_hold(victim);
+	__atomic_store_n(nowhere, 0, __ATOMIC_RELAXED);
+}
+
+static void run_exit(struct victim *victim)
+{
+	victim_hold(victim);
+	exit(0);
+}
+
+static void run__exit(struct victim *victim)
+{
+	victim_hold(victim);
+	_exit(0);
+}
+
+static void run_exec(struct victim *victim)
+{
+	victim_hold(victim);
+	victim_exec();
+}
+
+/*
+ * Thread bodies: one that is the victim, and for each way in which another
+ * thread can take it along, one that is that other thread.
+ */
+static void *hold_and_return(void *arg)
+{
+	victim_hold(arg);
+	return NULL;
+}
+
+static void *hold_and_exit_thread(void *arg)
+{
+	victim_hold(arg);
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+
+static void *hold_and_exec(void *arg)
+{
+	victim_hold(arg);
+	victim_exec();
+	return NULL;
+}
+
+static void *wait_and_sigkill(void *arg)
+{
+	struct victim *victim = arg;
+
+	while (!victim->go)
+		wait_on(&victim->go, 0);
+	kill(getpid(), SIGKILL);
+	return NULL;
+}
+
+static void *wait_and_exit_group(void *arg)
+{
+	struct victim *victim = arg;
+
+	while (!victim->go)
+		wait_on(&victim->go, 0);
+	_exit(0);
+}
+
+static void *wait_and_exec(void *arg)
+{
+	struct victim *victim = arg;
+
+	while (!victim->go)
+		wait_on(&victim->go, 0);
+	victim_exec();
+	return NULL;
+}
+
+static void *just_sleep(void *arg)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void with_thread(struct victim *victim, void *(*body)(void *arg))
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, body, victim))
+		_exit(KSFT_FAIL);
+}
+
+static void run_thread_return(struct victim *victim)
+{
+	with_thread(victim, hold_and_return);
+	just_sleep(NULL);
+}
+
+static void run_thread_exit(struct victim *victim)
+{
+	with_thread(victim, hold_and_exit_thread);
+	just_sleep(NULL);
+}
+
+static void run_leader_exit(struct victim *victim)
+{
+	with_thread(victim, just_sleep);
+	hold_and_exit_thread(victim);
+}
+
+/* Those that sleep when another thread ends them never return from here */
+static void hold_asleep(struct victim *victim)
+{
+	victim_hold(victim);
+	just_sleep(NULL);
+}
+
+static void run_killed_asleep(struct victim *victim)
+{
+	with_thread(victim, wait_and_sigkill);
+	hold_asleep(victim);
+}
+
+static void run_exit_group_by_sibling(struct victim *victim)
+{
+	with_thread(victim, wait_and_exit_group);
+	hold_asleep(victim);
+}
+
+static void run_exec_by_sibling(struct victim *victim)
+{
+	victim->whole_process = true;
+	with_thread(victim, wait_and_exec);
+	hold_asleep(victim);
+}
+
+/* The kernel gives the thread the TID of the leader on the way */
+static void run_exec_by_thread(struct victim *victim)
+{
+	victim->whole_process = true;
+	with_thread(victim, hold_and_exec);
+	just_sleep(NULL);
+}
+
+FIXTURE(end)
+{
+	struct victim *victim;
+	struct robust_lock *locks;
+};
+
+FIXTURE_VARIANT(end)
+{
+	void (*run)(struct victim *victim);
+};
+
+/* Without a run() the victim sends SIGKILL to itself */
+FIXTURE_VARIANT_ADD(end, sigkill) {
+	.run = NULL,
+};
+
+FIXTURE_VARIANT_ADD(end, sigkill_asleep) {
+	.run = run_killed_asleep,
+};
+
+FIXTURE_VARIANT_ADD(end, sigsegv) {
+	.run = run_sigsegv,
+};
+
+FIXTURE_VARIANT_ADD(end, exit) {
+	.run = run_exit,
+};
+
+FIXTURE_VARIANT_ADD(end, _exit) {
+	.run = run__exit,
+};
+
+FIXTURE_VARIANT_ADD(end, pthread_exit) {
+	.run = run_thread_return,
+};
+
+FIXTURE_VARIANT_ADD(end, thread_exit) {
+	.run = run_thread_exit,
+};
+
+FIXTURE_VARIANT_ADD(end, leader_exit) {
+	.run = run_leader_exit,
+};
+
+FIXTURE_VARIANT_ADD(end, exit_group_by_sibling) {
+	.run = run_exit_group_by_sibling,
+};
+
+FIXTURE_VARIANT_ADD(end, exec) {
+	.run = run_exec,
+};
+
+FIXTURE_VARIANT_ADD(end, exec_by_sibling) {
+	.run = run_exec_by_sibling,
+};
+
+FIXTURE_VARIANT_ADD(end, exec_by_thread) {
+	.run = run_exec_by_thread,
+};
+
+FIXTURE_SETUP(end)
+{
+	REQUIRE_ROBUST_LIST();
+
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+	self->locks = shared_memory(NR_LOCKS * sizeof(*self->locks));
+	ASSERT_TRUE(!!self->locks);
+	self->victim->run = variant->run;
+	ASSERT_TRUE(victim_start(self->victim));
+}
+
+FIXTURE_TEARDOWN(end)
+{
+	victim_clean(self->victim);
+}
+
+/*
+ * Death promises that each listed word with the dying thread's TID becomes
+ * FUTEX_OWNER_DIED, with FUTEX_WAITERS kept and everything else dropped, in
+ * whatever way the thread ends.
+ */
+TEST_F(end, marks_the_locks_held)
+{
+	__u32 tid = self->victim->tid;
+	int i;
+
+	link_locks(&self->victim->head, self->locks, 4);
+	self->locks[0].word = tid;
+	self->locks[1].word = tid | FUTEX_WAITERS;
+	self->locks[2].word = tid | FUTEX_OWNER_DIED;
+	self->locks[3].word = tid | FUTEX_OWNER_DIED | FUTEX_WAITERS;
+
+	ASSERT_TRUE(victim_die(self->victim));
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(i % 2 ? MARKED_WITH_WAITERS : MARKED,
+			  self->locks[i].word);
+}
+
+/*
+ * Death promises to leave every other word as it is: free, dead already, of
+ * another owner; and those that are not on the list, whatever they hold.
+ */
+TEST_F(end, leaves_other_words)
+{
+	__u32 tid = self->victim->tid;
+	__u32 words[NR_LOCKS] = {
+		0,
+		FUTEX_WAITERS,
+		FUTEX_OWNER_DIED,
+		FUTEX_OWNER_DIED | FUTEX_WAITERS,
+		OTHER_TID,
+		OTHER_TID | FUTEX_WAITERS,
+		/* One bit from the victim's own, at each end of the TID */
+		tid ^ 1,
+		tid ^ (FUTEX_OWNER_DIED >> 1),
+		/* This one ends the list: the walk has come by all of them */
+		tid,
+		/* This one is not linked */
+		tid,
+	};
+	int i;
+
+	link_locks(&self->victim->head, self->locks, NR_LOCKS - 1);
+	for (i = 0; i < NR_LOCKS; i++)
+		self->locks[i].word = words[i];
+
+	ASSERT_TRUE(victim_die(self->victim));
+	ASSERT_EQ(MARKED, self->locks[NR_LOCKS - 2].word);
+	self->locks[NR_LOCKS - 2].word = tid;
+	for (i = 0; i < NR_LOCKS; i++)
+		EXPECT_EQ(words[i], self->locks[i].word);
+}
+
+/*
+ * Death promises to wake exactly one waiter where FUTEX_WAITERS is set, and
+ * that this one already finds the word marked.
+ */
+TEST_F(end, wakes_one_waiter)
+{
+	struct waiters waiters = {};
+
+	link_locks(&self->victim->head, self->locks, NR_LOCKS);
+	self->locks[NR_LOCKS / 2].word = self->victim->tid | FUTEX_WAITERS;
+	ASSERT_TRUE(start_waiters(&waiters, &self->locks[NR_LOCKS / 2].word,
+				  NR_WAITERS));
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(1, woken(&waiters));
+	EXPECT_EQ(MARKED_WITH_WAITERS, waiters.seen);
+}
+
+/*
+ * Whoever sleeps on a word without FUTEX_WAITERS has asked for no wakeup and
+ * gets none.
+ */
+TEST_F(end, wakes_nobody_without_the_waiters_bit)
+{
+	struct waiters waiters = {};
+
+	link_locks(&self->victim->head, self->locks, NR_LOCKS);
+	self->locks[NR_LOCKS / 2].word = self->victim->tid;
+	ASSERT_TRUE(start_waiters(&waiters, &self->locks[NR_LOCKS / 2].word,
+				  NR_WAITERS));
+
+	ASSERT_TRUE(victim_die(self->victim));
+	ASSERT_EQ(MARKED, self->locks[NR_LOCKS / 2].word);
+	EXPECT_EQ(0, woken(&waiters));
+}
+
+/*
+ * The lock that the thread was busy with when it ended is not on its list yet
+ * and is marked nevertheless.
+ */
+TEST_F(end, marks_the_pending_lock)
+{
+	self->locks[0].word = self->victim->tid;
+	self->victim->head.list_op_pending = &self->locks[0].entry;
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(MARKED, self->locks[0].word);
+}
+
+FIXTURE(list)
+{
+	struct victim *victim;
+	struct robust_lock *locks;
+};
+
+#define MAX_LOCKS	100000
+
+FIXTURE_SETUP(list)
+{
+	REQUIRE_ROBUST_LIST();
+
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+	self->locks = shared_memory(MAX_LOCKS * sizeof(*self->locks));
+	ASSERT_TRUE(!!self->locks);
+	ASSERT_TRUE(victim_start(self->victim));
+}
+
+FIXTURE_TEARDOWN(list)
+{
+	victim_clean(self->victim);
+}
+
+/* An empty list is one that points to itself: the head is no lock. */
+TEST_F(list, that_is_empty)
+{
+	struct robust_list_head *head = &self->victim->head;
+	struct robust_lock *locks = self->locks;
+
+	/* If the head were a lock, this would be its word */
+	head->futex_offset = (uintptr_t)&locks[0].word - (uintptr_t)head;
+	/* And the word of this one shows that the list was looked at */
+	head->list_op_pending = (void *)((char *)head + sizeof(*locks));
+	hold(locks, 2, self->victim->tid);
+
+	ASSERT_TRUE(victim_die(self->victim));
+	ASSERT_EQ(MARKED, locks[1].word);
+	EXPECT_EQ((__u32)self->victim->tid, locks[0].word);
+}
+
+/* One waiter of each lock is woken, not one in all. */
+TEST_F(list, wakes_a_waiter_of_each_lock)
+{
+	struct waiters waiters[NR_LOCKS] = {};
+	int i;
+
+	hold(self->locks, NR_LOCKS, self->victim->tid | FUTEX_WAITERS);
+	link_locks(&self->victim->head, self->locks, NR_LOCKS);
+	for (i = 0; i < NR_LOCKS; i++)
+		ASSERT_TRUE(start_waiters(&waiters[i], &self->locks[i].word, 2));
+
+	ASSERT_TRUE(victim_die(self->victim));
+	for (i = 0; i < NR_LOCKS; i++)
+		EXPECT_EQ(1, woken(&waiters[i]));
+}
+
+/* Where the word lies in relation to the entry is for user space to choose. */
+TEST_F(list, whose_words_follow_their_entries)
+{
+	int i;
+
+	/* The word after an entry is that of the next lock in memory */
+	self->victim->head.futex_offset = LOCK_OFFSET + sizeof(*self->locks);
+	hold(self->locks, NR_LOCKS + 1, self->victim->tid);
+	link_locks(&self->victim->head, self->locks, NR_LOCKS);
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ((__u32)self->victim->tid, self->locks[0].word);
+	for (i = 1; i <= NR_LOCKS; i++)
+		EXPECT_EQ(MARKED, self->locks[i].word);
+}
+
+/*
+ * Exactly one waiter is woken in a process's private memory, too, where the
+ * victim is one thread and the waiters are others.
+ */
+TEST(waiter_in_private_memory_is_woken)
+{
+	static struct robust_lock lock;
+	struct victim victim = {};
+	struct waiters waiters = {};
+	pthread_t thread;
+
+	REQUIRE_ROBUST_LIST();
+
+	init_head(&victim.head);
+	victim.registered = &victim.head;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, hold_and_exit_thread, &victim));
+	ASSERT_TRUE(happens(victim.tid));
+	link_locks(&victim.head, &lock, 1);
+	lock.word = victim.tid | FUTEX_WAITERS;
+	ASSERT_TRUE(start_waiters(&waiters, &lock.word, NR_WAITERS));
+
+	victim.go = 1;
+	futex_wake(&victim.go, 1, 0);
+	ASSERT_TRUE(happens(!victim.alive));
+	EXPECT_EQ(MARKED_WITH_WAITERS, lock.word);
+	EXPECT_EQ(1, woken(&waiters));
+}
+
+#define NR_CONTENDED	1000
+
+struct contender {
+	struct robust_lock *locks;
+	__u32 tid;
+	bool announced[NR_CONTENDED];
+};
+
+static void *announce_a_waiter_everywhere(void *arg)
+{
+	struct contender *contender = arg;
+	__u32 tid = contender->tid;
+	int i;
+
+	/* Against the direction of the walk, so as to meet it */
+	for (i = NR_CONTENDED - 1; i >= 0; i--)
+		contender->announced[i] =
+			futex_cmpxchg(&contender->locks[i].word, tid,
+				      tid | FUTEX_WAITERS) == tid;
+	return NULL;
+}
+
+/*
+ * Words are marked atomically: a thread that says by FUTEX_WAITERS that it is
+ * going to sleep either is too late to say so, or has the bit kept for it.
+ */
+TEST_F(list, keeps_waiters_bits_that_are_set_during_the_walk)
+{
+	struct contender contender = { .locks = self->locks };
+	struct victim *victim = self->victim;
+	pthread_t thread;
+	int i, round, lost = 0;
+
+	for (round = 0; round < 20; round++) {
+		contender.tid = victim->tid;
+		link_locks(&victim->head, self->locks, NR_CONTENDED);
+		hold(self->locks, NR_CONTENDED, victim->tid);
+		victim->go = 1;
+		futex_wake(&victim->go, 1, 0);
+		ASSERT_EQ(0, pthread_create(&thread, NULL,
+					    announce_a_waiter_everywhere,
+					    &contender));
+		ASSERT_TRUE(victim_die(victim));
+		pthread_join(thread, NULL);
+
+		for (i = 0; i < NR_CONTENDED; i++)
+			lost += self->locks[i].word != (contender.announced[i] ?
+				MARKED_WITH_WAITERS : MARKED);
+		ASSERT_EQ(0, lost);
+		ASSERT_TRUE(victim_start(victim));
+	}
+}
+
+/*
+ * The TID in a word is the one that the thread has in its own PID namespace,
+ * and not the one that it has outside.
+ */
+TEST(word_has_the_tid_of_the_own_pid_namespace)
+{
+	struct victim *victim = victim_alloc();
+	struct robust_lock *locks = shared_memory(2 * sizeof(*locks));
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_TRUE(victim && locks);
+	if (unshare(CLONE_NEWPID))
+		SKIP(return, "needs root and PID namespaces");
+
+	victim->run = run__exit;
+	ASSERT_TRUE(victim_start(victim));
+	ASSERT_NE((__u32)victim->pid, victim->tid);
+	link_locks(&victim->head, locks, 2);
+	locks[0].word = victim->tid;
+	locks[1].word = victim->pid;
+
+	ASSERT_TRUE(victim_die(victim));
+	EXPECT_EQ(MARKED, locks[0].word);
+	EXPECT_NE(MARKED, locks[1].word);
+}
+
+#ifdef __x86_64__
+/* What a 32-bit program has for a head and a lock, and the number of its call */
+struct head_32 {
+	__u32 next;
+	__s32 futex_offset;
+	__u32 list_op_pending;
+};
+
+struct lock_32 {
+	futex_t word;
+	__u32 next;
+};
+
+#define SYS_SET_ROBUST_LIST_32	311
+
+static int set_robust_list_32(struct head_32 *head)
+{
+	long ret;
+
+	/* The 32-bit entry leaves r8 to r11 undefined */
+	asm volatile("int $0x80"
+		     : "=a" (ret)
+		     : "a" (SYS_SET_ROBUST_LIST_32), "b" (head),
+		       "c" (sizeof(*head))
+		     : "r8", "r9", "r10", "r11", "memory");
+	return ret;
+}
+
+/* Dies by SIGSEGV if the kernel has no 32-bit system calls */
+static void run_with_both(struct victim *victim)
+{
+	if (set_robust_list_32(victim->data))
+		_exit(KSFT_FAIL);
+	victim_hold(victim);
+	kill(getpid(), SIGKILL);
+}
+
+/*
+ * A 64-bit program can make 32-bit system calls, and so register a list of
+ * each kind. They are two lists, and both are walked.
+ */
+TEST(lists_of_both_word_sizes)
+{
+	struct victim *victim = victim_alloc();
+	struct {
+		struct head_32 head;
+		struct lock_32 lock;
+	} *narrow = mmap(NULL, sizeof(*narrow), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	struct robust_lock *wide = shared_memory(sizeof(*wide));
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_TRUE(victim && wide && narrow != MAP_FAILED);
+	narrow->head.next = (uintptr_t)&narrow->lock.next;
+	narrow->head.futex_offset = -(int)offsetof(struct lock_32, next);
+	narrow->lock.next = (uintptr_t)&narrow->head;
+	victim->run = run_with_both;
+	victim->data = &narrow->head;
+	if (!victim_start(victim) && WIFSIGNALED(victim->status))
+		SKIP(return, "the kernel has no 32-bit system calls");
+
+	ASSERT_NE(0U, victim->tid);
+	link_locks(&victim->head, wide, 1);
+	wide->word = victim->tid;
+	narrow->lock.word = victim->tid;
+
+	ASSERT_TRUE(victim_die(victim));
+	EXPECT_EQ(MARKED, wide->word);
+	EXPECT_EQ(MARKED, narrow->lock.word);
+}
+#else
+TEST(lists_of_both_word_sizes)
+{
+	SKIP(return, "needs a 64-bit program that can make 32-bit calls");
+}
+#endif
+
+/* What each thread of run_many() is given, and tells */
+struct member {
+	struct robust_list_head head;
+	struct robust_lock lock;
+	futex_t ready;
+};
+
+#define NR_MEMBERS	8
+
+static void *hold_one_lock(void *arg)
+{
+	struct member *member = arg;
+
+	init_head(&member->head);
+	link_locks(&member->head, &member->lock, 1);
+	member->lock.word = syscall(SYS_gettid);
+	if (!set_robust_list(&member->head, sizeof(member->head)))
+		member->ready = 1;
+	return just_sleep(NULL);
+}
+
+static void run_many(struct victim *victim)
+{
+	struct member *members = victim->data;
+	pthread_t thread;
+	int i;
+
+	for (i = 0; i < NR_MEMBERS; i++) {
+		if (pthread_create(&thread, NULL, hold_one_lock, &members[i]) ||
+		    !happens(members[i].ready))
+			_exit(KSFT_FAIL);
+	}
+	victim_hold(victim);
+	kill(getpid(), SIGKILL);
+}
+
+/*
+ * Each thread has its own list: when a process is killed, the locks of all its
+ * threads are marked.
+ */
+TEST(each_thread_of_a_process_has_its_list_walked)
+{
+	struct victim *victim = victim_alloc();
+	struct member *members = shared_memory(NR_MEMBERS * sizeof(*members));
+	int i;
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_TRUE(victim && members);
+	victim->run = run_many;
+	victim->data = members;
+	victim->whole_process = true;
+	ASSERT_TRUE(victim_start(victim));
+	ASSERT_TRUE(victim_die(victim));
+	for (i = 0; i < NR_MEMBERS; i++)
+		EXPECT_EQ(MARKED, members[i].lock.word);
+}
+
+/*
+ * A lock is not woken by FUTEX_WAKE if its entry says that it is a PI futex:
+ * the kernel hands it over to its waiter in another way. The word is marked
+ * like any other.
+ */
+TEST_F(list, marks_a_pi_lock_and_wakes_nobody)
+{
+	struct waiters waiters = {};
+
+	link_locks(&self->victim->head, self->locks, 3);
+	hold(self->locks, 3, self->victim->tid | FUTEX_WAITERS);
+	self->locks[0].entry.next = pi_entry(&self->locks[1]);
+	ASSERT_TRUE(start_waiters(&waiters, &self->locks[1].word, NR_WAITERS));
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(3U, count(self->locks, 3, MARKED_WITH_WAITERS));
+	EXPECT_EQ(0, woken(&waiters));
+}
+
+/*
+ * The bit belongs to the pointer that leads to a lock, and not to the lock
+ * that it lies in: the neighbours of a PI lock are woken.
+ */
+TEST_F(list, wakes_the_neighbours_of_a_pi_lock)
+{
+	struct waiters before = {}, after = {};
+
+	link_locks(&self->victim->head, self->locks, 3);
+	hold(self->locks, 3, self->victim->tid | FUTEX_WAITERS);
+	self->locks[0].entry.next = pi_entry(&self->locks[1]);
+	ASSERT_TRUE(start_waiters(&before, &self->locks[0].word, NR_WAITERS));
+	ASSERT_TRUE(start_waiters(&after, &self->locks[2].word, NR_WAITERS));
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(1, woken(&before));
+	EXPECT_EQ(1, woken(&after));
+}
+
+struct pi_waiter {
+	futex_t *futex;
+	futex_t done;
+	int ret;
+	pid_t tid;
+	__u32 seen;
+};
+
+static void *wait_for_pi_lock(void *arg)
+{
+	struct pi_waiter *waiter = arg;
+
+	waiter->tid = syscall(SYS_gettid);
+	waiter->ret = lock_pi(waiter->futex);
+	waiter->seen = *waiter->futex;
+	futex_unlock_pi(waiter->futex, 0);
+	waiter->done = 1;
+	return NULL;
+}
+
+/*
+ * A task that sleeps in FUTEX_LOCK_PI becomes the owner, and finds
+ * FUTEX_OWNER_DIED beside its own TID.
+ */
+TEST_F(list, hands_a_pi_lock_to_its_waiter)
+{
+	struct pi_waiter waiter = { .futex = &self->locks[0].word };
+	futex_t free_word = 0;
+	pthread_t thread;
+
+	if (futex_unlock_pi(&free_word, 0) && errno != EPERM)
+		SKIP(return, "the kernel has no PI futexes");
+
+	link_locks(&self->victim->head, self->locks, 1);
+	self->victim->head.list.next = pi_entry(&self->locks[0]);
+	self->locks[0].word = self->victim->tid;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, wait_for_pi_lock, &waiter));
+	/* FUTEX_WAITERS shows that it is asleep */
+	ASSERT_TRUE(happens(self->locks[0].word & FUTEX_WAITERS));
+
+	ASSERT_TRUE(victim_die(self->victim));
+	ASSERT_TRUE(happens(waiter.done));
+	EXPECT_EQ(0, waiter.ret);
+	EXPECT_EQ((__u32)waiter.tid, waiter.seen & FUTEX_TID_MASK);
+	EXPECT_EQ(MARKED, waiter.seen & FUTEX_OWNER_DIED);
+}
+
+FIXTURE(locks)
+{
+	struct victim *victim;
+	struct robust_lock *locks;
+};
+
+FIXTURE_VARIANT(locks)
+{
+	size_t nr;
+};
+
+FIXTURE_VARIANT_ADD(locks, 1) {
+	.nr = 1,
+};
+
+FIXTURE_VARIANT_ADD(locks, 10) {
+	.nr = 10,
+};
+
+FIXTURE_VARIANT_ADD(locks, 2047) {
+	.nr = MISSES - 1,
+};
+
+FIXTURE_VARIANT_ADD(locks, 2049) {
+	.nr = MISSES + 1,
+};
+
+FIXTURE_VARIANT_ADD(locks, 10000) {
+	.nr = 10000,
+};
+
+FIXTURE_VARIANT_ADD(locks, 100000) {
+	.nr = MAX_LOCKS,
+};
+
+FIXTURE_SETUP(locks)
+{
+	REQUIRE_ROBUST_LIST();
+
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+	self->locks = shared_memory(variant->nr * sizeof(*self->locks));
+	ASSERT_TRUE(!!self->locks);
+	ASSERT_TRUE(victim_start(self->victim));
+}
+
+FIXTURE_TEARDOWN(locks)
+{
+	victim_clean(self->victim);
+}
+
+/* There is no limit on the locks that a thread may hold: all are marked. */
+TEST_F(locks, are_all_marked)
+{
+	link_locks(&self->victim->head, self->locks, variant->nr);
+	hold(self->locks, variant->nr, self->victim->tid);
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(variant->nr,
+		  count(self->locks, variant->nr, MARKED));
+}
+
+/*
+ * The lock that ends the list is no exception, and neither is what lies
+ * behind it: a waiter is woken there as well.
+ */
+TEST_F(locks, have_the_last_ones_waiter_woken)
+{
+	struct waiters waiters = {};
+	futex_t *last = &self->locks[variant->nr - 1].word;
+
+	link_locks(&self->victim->head, self->locks, variant->nr);
+	hold(self->locks, variant->nr, self->victim->tid);
+	*last |= FUTEX_WAITERS;
+	ASSERT_TRUE(start_waiters(&waiters, last, NR_WAITERS));
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(1, woken(&waiters));
+}
+
+/*
+ * The walk is bounded by progress: 2048 entries that are not the thread's are
+ * what it bears. A lock behind fewer of them is marked.
+ */
+TEST_F(list, marks_a_lock_behind_few_foreign_ones)
+{
+	link_locks(&self->victim->head, self->locks, MISSES);
+	hold(self->locks, MISSES - 1, OTHER_TID);
+	self->locks[MISSES - 1].word = self->victim->tid;
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(MARKED, self->locks[MISSES - 1].word);
+}
+
+/* A lock behind more of them is not: the walk has given up before. */
+TEST_F(list, gives_up_behind_many_foreign_ones)
+{
+	size_t nr = 4000;
+
+	link_locks(&self->victim->head, self->locks, nr);
+	hold(self->locks, nr, OTHER_TID);
+	self->locks[0].word = self->victim->tid;
+	self->locks[nr - 1].word = self->victim->tid;
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(MARKED, self->locks[0].word);
+	EXPECT_EQ((__u32)self->victim->tid, self->locks[nr - 1].word);
+}
+
+/* A lock that is marked spends none of the 2048: here 7000 are passed. */
+TEST_F(list, marks_many_locks_among_many_foreign_ones)
+{
+	size_t own = 5000, foreign = 2000, i;
+
+	link_locks(&self->victim->head, self->locks, own + foreign);
+	hold(self->locks, own + foreign, self->victim->tid);
+	for (i = 0; i < foreign; i++)
+		self->locks[3 * i].word = OTHER_TID;
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(own, count(self->locks, own + foreign, MARKED));
+	EXPECT_EQ(foreign, count(self->locks, own + foreign, OTHER_TID));
+}
+
+/*
+ * Nor does a lock that is marked give any of them back: 3000 foreign entries
+ * are too many even with a lock of the thread's own among them.
+ */
+TEST_F(list, gives_up_although_it_found_a_lock)
+{
+	size_t half = 1500, nr = 2 * half + 2;
+
+	link_locks(&self->victim->head, self->locks, nr);
+	hold(self->locks, nr, OTHER_TID);
+	self->locks[half].word = self->victim->tid;
+	self->locks[nr - 1].word = self->victim->tid;
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(MARKED, self->locks[half].word);
+	EXPECT_EQ((__u32)self->victim->tid, self->locks[nr - 1].word);
+}
+
+TEST_HARNESS_MAIN

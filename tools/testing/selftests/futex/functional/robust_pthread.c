@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The robust mutexes of the C library, shared between processes: what robust
+ * futexes are for. Nothing here knows how the library uses them.
+ */
+#include "robust.h"
+
+#define NR_WAITERS	4
+
+/* More than the kernel looks at if they are not the dying thread's */
+#define MANY_MUTEXES	3000
+
+enum how {
+	LOCK,
+	TRYLOCK,
+	TIMEDLOCK,
+};
+
+static int acquire(pthread_mutex_t *mutex, enum how how)
+{
+	struct timespec limit;
+	int ret;
+
+	switch (how) {
+	case LOCK:
+		/* If the lock hangs, the signal fails the test */
+		alarm(TIME_LIMIT);
+		ret = pthread_mutex_lock(mutex);
+		alarm(0);
+		return ret;
+	case TRYLOCK:
+		return pthread_mutex_trylock(mutex);
+	case TIMEDLOCK:
+	default:
+		clock_gettime(CLOCK_REALTIME, &limit);
+		limit.tv_sec += TIME_LIMIT;
+		return pthread_mutex_timedlock(mutex, &limit);
+	}
+}
+
+/* An error number, or 0 */
+static int init_mutex(pthread_mutex_t *mutex, int protocol)
+{
+	pthread_mutexattr_t attr;
+	int err;
+
+	err = pthread_mutexattr_init(&attr);
+	if (!err)
+		err = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	if (!err)
+		err = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	if (!err)
+		err = pthread_mutexattr_setprotocol(&attr, protocol);
+	if (!err)
+		err = pthread_mutex_init(mutex, &attr);
+	return err;
+}
+
+/* What the processes of a test share */
+struct shared {
+	pthread_mutex_t mutex;
+	futex_t locked;
+	futex_t go;
+	/* How many waiters are about to sleep, and how many got the mutex */
+	futex_t waiting;
+	futex_t acquired;
+	/* How many waiters found something else than they should */
+	futex_t failed;
+	pthread_mutex_t many[MANY_MUTEXES];
+};
+
+/* What a child does; it ends with it if it returns */
+typedef void (*child_fn)(struct shared *shared);
+
+static pid_t start_child(struct shared *shared, child_fn child)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		prepare_child();
+		child(shared);
+		_exit(0);
+	}
+	return pid;
+}
+
+/* Wait for the end of @pid, or its stop in an exec; kill it if it comes not */
+static bool ends(pid_t pid, int *status)
+{
+	if (happens(waitpid(pid, status, WNOHANG) == pid))
+		return true;
+	kill(pid, SIGKILL);
+	return false;
+}
+
+static void wait_for_go(struct shared *shared)
+{
+	if (!happens(shared->go))
+		_exit(KSFT_FAIL);
+}
+
+static void lock_and_die(struct shared *shared)
+{
+	if (!pthread_mutex_lock(&shared->mutex))
+		shared->locked = 1;
+	wait_for_go(shared);
+	kill(getpid(), SIGKILL);
+}
+
+static void lock_and_exit(struct shared *shared)
+{
+	if (!pthread_mutex_lock(&shared->mutex))
+		shared->locked = 1;
+	wait_for_go(shared);
+}
+
+static void lock_and_exec(struct shared *shared)
+{
+	if (!pthread_mutex_lock(&shared->mutex))
+		shared->locked = 1;
+	wait_for_go(shared);
+	victim_exec();
+}
+
+static void *lock_only(void *arg)
+{
+	struct shared *shared = arg;
+
+	if (!pthread_mutex_lock(&shared->mutex))
+		shared->locked = 1;
+	wait_for_go(shared);
+	return NULL;
+}
+
+/* The process lives on until it is killed; its thread does not */
+static void lock_in_a_thread(struct shared *shared)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, lock_only, shared))
+		_exit(KSFT_FAIL);
+	for (;;)
+		pause();
+}
+
+FIXTURE(mutex)
+{
+	struct shared *shared;
+	pid_t owner;
+};
+
+FIXTURE_VARIANT(mutex)
+{
+	int protocol;
+	enum how how;
+};
+
+FIXTURE_VARIANT_ADD(mutex, lock) {
+	.protocol = PTHREAD_PRIO_NONE,
+	.how = LOCK,
+};
+
+FIXTURE_VARIANT_ADD(mutex, trylock) {
+	.protocol = PTHREAD_PRIO_NONE,
+	.how = TRYLOCK,
+};
+
+FIXTURE_VARIANT_ADD(mutex, timedlock) {
+	.protocol = PTHREAD_PRIO_NONE,
+	.how = TIMEDLOCK,
+};
+
+FIXTURE_VARIANT_ADD(mutex, pi_lock) {
+	.protocol = PTHREAD_PRIO_INHERIT,
+	.how = LOCK,
+};
+
+FIXTURE_VARIANT_ADD(mutex, pi_trylock) {
+	.protocol = PTHREAD_PRIO_INHERIT,
+	.how = TRYLOCK,
+};
+
+FIXTURE_VARIANT_ADD(mutex, pi_timedlock) {
+	.protocol = PTHREAD_PRIO_INHERIT,
+	.how = TIMEDLOCK,
+};
+
+FIXTURE_SETUP(mutex)
+{
+	int err;
+
+	REQUIRE_ROBUST_LIST();
+
+	self->shared = shared_memory(sizeof(*self->shared));
+	ASSERT_TRUE(!!self->shared);
+	err = init_mutex(&self->shared->mutex, variant->protocol);
+	if (err && variant->protocol == PTHREAD_PRIO_INHERIT)
+		SKIP_TEST("no robust mutexes of this kind");
+	ASSERT_EQ(0, err);
+}
+
+FIXTURE_TEARDOWN(mutex)
+{
+	int status;
+
+	if (self->owner > 0) {
+		kill(self->owner, SIGKILL);
+		ends(self->owner, &status);
+	}
+}
+
+/* Have an owner that locks the mutex and dies; false if it does not */
+static bool owner_dies(struct shared *shared, child_fn child, pid_t *owner)
+{
+	int status;
+	pid_t pid;
+
+	pid = start_child(shared, child);
+	*owner = pid;
+	if (pid < 0 || !happens(shared->locked))
+		return false;
+	shared->go = 1;
+	if (child == lock_in_a_thread)
+		return true;
+	if (!ends(pid, &status))
+		return false;
+	if (!WIFSTOPPED(status))
+		*owner = 0;
+	return true;
+}
+
+/* A mutex whose owner was killed is acquired, with EOWNERDEAD to say so. */
+TEST_F(mutex, of_a_killed_process_is_acquired)
+{
+	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
+	EXPECT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
+}
+
+/* So it is if the owner just exits, */
+TEST_F(mutex, of_a_process_that_exited_is_acquired)
+{
+	ASSERT_TRUE(owner_dies(self->shared, lock_and_exit, &self->owner));
+	EXPECT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
+}
+
+/* or gives way to another program, */
+TEST_F(mutex, of_a_program_that_was_replaced_is_acquired)
+{
+	ASSERT_TRUE(owner_dies(self->shared, lock_and_exec, &self->owner));
+	EXPECT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
+}
+
+/*
+ * or was one thread of a process that lives on. A try can come too early then,
+ * since nothing tells from outside when the thread has ended.
+ */
+TEST_F(mutex, of_a_thread_that_ended_is_acquired)
+{
+	int ret;
+
+	ASSERT_TRUE(owner_dies(self->shared, lock_in_a_thread, &self->owner));
+	ASSERT_TRUE(happens((ret = acquire(&self->shared->mutex,
+					   variant->how)) != EBUSY));
+	EXPECT_EQ(EOWNERDEAD, ret);
+}
+
+/* Once it was made consistent it is a mutex like any other. */
+TEST_F(mutex, is_as_new_when_made_consistent)
+{
+	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
+	ASSERT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
+	ASSERT_EQ(0, pthread_mutex_consistent(&self->shared->mutex));
+	ASSERT_EQ(0, pthread_mutex_unlock(&self->shared->mutex));
+	EXPECT_EQ(0, acquire(&self->shared->mutex, variant->how));
+	EXPECT_EQ(0, pthread_mutex_unlock(&self->shared->mutex));
+}
+
+/* Whoever unlocks it without has given it up for all. */
+TEST_F(mutex, is_lost_when_not_made_consistent)
+{
+	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
+	ASSERT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
+	ASSERT_EQ(0, pthread_mutex_unlock(&self->shared->mutex));
+	EXPECT_EQ(ENOTRECOVERABLE, acquire(&self->shared->mutex, variant->how));
+}
+
+/* It may happen to one mutex more than once. */
+TEST_F(mutex, outlives_a_second_owner)
+{
+	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
+	ASSERT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
+	ASSERT_EQ(0, pthread_mutex_consistent(&self->shared->mutex));
+	ASSERT_EQ(0, pthread_mutex_unlock(&self->shared->mutex));
+
+	self->shared->locked = 0;
+	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
+	EXPECT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
+}
+
+/*
+ * Waiters of a mutex. What they sleep on and how is the library's business,
+ * so they are given some time to get there; if that is not enough, they find
+ * the mutex in the same state.
+ */
+FIXTURE(waiters)
+{
+	struct shared *shared;
+	pid_t pids[NR_WAITERS];
+	pid_t owner;
+};
+
+FIXTURE_VARIANT(waiters)
+{
+	int protocol;
+};
+
+FIXTURE_VARIANT_ADD(waiters, plain) {
+	.protocol = PTHREAD_PRIO_NONE,
+};
+
+FIXTURE_VARIANT_ADD(waiters, pi) {
+	.protocol = PTHREAD_PRIO_INHERIT,
+};
+
+FIXTURE_SETUP(waiters)
+{
+	int err;
+
+	REQUIRE_ROBUST_LIST();
+
+	self->shared = shared_memory(sizeof(*self->shared));
+	ASSERT_TRUE(!!self->shared);
+	err = init_mutex(&self->shared->mutex, variant->protocol);
+	if (err && variant->protocol == PTHREAD_PRIO_INHERIT)
+		SKIP_TEST("no robust mutexes of this kind");
+	ASSERT_EQ(0, err);
+
+	self->owner = start_child(self->shared, lock_and_die);
+	ASSERT_LT(0, self->owner);
+	ASSERT_TRUE(happens(self->shared->locked));
+}
+
+FIXTURE_TEARDOWN(waiters)
+{
+	int i, status;
+
+	for (i = 0; i < NR_WAITERS; i++) {
+		if (self->pids[i] > 0) {
+			kill(self->pids[i], SIGKILL);
+			ends(self->pids[i], &status);
+		}
+	}
+}
+
+static bool start_children(struct shared *shared, pid_t *pids, child_fn child)
+{
+	int i;
+
+	for (i = 0; i < NR_WAITERS; i++) {
+		pids[i] = start_child(shared, child);
+		if (pids[i] < 0)
+			return false;
+	}
+	if (!happens(shared->waiting == NR_WAITERS))
+		return false;
+	usleep(100 * 1000);
+	return true;
+}
+
+/* The first one finds the owner dead and repairs, the others find it repaired */
+static void recover(struct shared *shared)
+{
+	int ret;
+
+	__atomic_add_fetch(&shared->waiting, 1, __ATOMIC_SEQ_CST);
+	ret = pthread_mutex_lock(&shared->mutex);
+	if (ret == EOWNERDEAD)
+		ret = pthread_mutex_consistent(&shared->mutex) ? EINVAL :
+								 EOWNERDEAD;
+	/* The mutex is held, so that this needs no atomic */
+	if (ret != (shared->acquired ? 0 : EOWNERDEAD))
+		shared->failed++;
+	shared->acquired++;
+	pthread_mutex_unlock(&shared->mutex);
+}
+
+/* Each one finds the owner dead, and is the next owner to die */
+static void follow(struct shared *shared)
+{
+	__atomic_add_fetch(&shared->waiting, 1, __ATOMIC_SEQ_CST);
+	if (pthread_mutex_lock(&shared->mutex) != EOWNERDEAD)
+		shared->failed++;
+	if (pthread_mutex_consistent(&shared->mutex))
+		shared->failed++;
+	shared->acquired++;
+	kill(getpid(), SIGKILL);
+}
+
+/* Each one finds the owner dead, and dies before it repairs anything */
+static void follow_at_once(struct shared *shared)
+{
+	__atomic_add_fetch(&shared->waiting, 1, __ATOMIC_SEQ_CST);
+	if (pthread_mutex_lock(&shared->mutex) != EOWNERDEAD)
+		shared->failed++;
+	shared->acquired++;
+	kill(getpid(), SIGKILL);
+}
+
+static bool all_got_it(struct shared *shared, pid_t owner)
+{
+	int status;
+
+	shared->go = 1;
+	return ends(owner, &status) && happens(shared->acquired == NR_WAITERS);
+}
+
+/*
+ * Those that sleep when the owner is killed all get the mutex in turn. The
+ * first one is told of the death and repairs what it finds.
+ */
+TEST_F(waiters, recover_and_go_on)
+{
+	ASSERT_TRUE(start_children(self->shared, self->pids, recover));
+	EXPECT_TRUE(all_got_it(self->shared, self->owner));
+	EXPECT_EQ(0U, self->shared->failed);
+}
+
+/* Each death wakes the next one, also if every owner dies. */
+TEST_F(waiters, die_one_after_the_other)
+{
+	ASSERT_TRUE(start_children(self->shared, self->pids, follow));
+	EXPECT_TRUE(all_got_it(self->shared, self->owner));
+	EXPECT_EQ(0U, self->shared->failed);
+}
+
+/* And also if none of them repairs anything before it dies. */
+TEST_F(waiters, die_one_after_the_other_at_once)
+{
+	ASSERT_TRUE(start_children(self->shared, self->pids, follow_at_once));
+	EXPECT_TRUE(all_got_it(self->shared, self->owner));
+	EXPECT_EQ(0U, self->shared->failed);
+}
+
+static void lock_many_and_die(struct shared *shared)
+{
+	int i;
+
+	for (i = 0; i < MANY_MUTEXES; i++)
+		if (pthread_mutex_lock(&shared->many[i]))
+			_exit(KSFT_FAIL);
+	lock_and_die(shared);
+}
+
+/* A process may hold any number of mutexes; each of them outlives it. */
+TEST(many_mutexes_of_one_process)
+{
+	struct shared *shared = shared_memory(sizeof(*shared));
+	int i, dead = 0;
+	pid_t owner;
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_TRUE(!!shared);
+	ASSERT_EQ(0, init_mutex(&shared->mutex, PTHREAD_PRIO_NONE));
+	for (i = 0; i < MANY_MUTEXES; i++)
+		ASSERT_EQ(0, init_mutex(&shared->many[i], PTHREAD_PRIO_NONE));
+
+	ASSERT_TRUE(owner_dies(shared, lock_many_and_die, &owner));
+	for (i = 0; i < MANY_MUTEXES; i++)
+		dead += acquire(&shared->many[i], TRYLOCK) == EOWNERDEAD;
+	EXPECT_EQ(MANY_MUTEXES, dead);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * set_robust_list() and get_robust_list(): what they take, what they refuse,
+ * and whose list it is after fork, clone and exec.
+ */
+#include <sched.h>
+#include <sys/types.h>
+
+#include "robust.h"
+
+#define HEAD_SIZE	sizeof(struct robust_list_head)
+/* The head's size for programs of the other word size */
+#define OTHER_HEAD_SIZE	(sizeof(long) == 8 ? HEAD_SIZE / 2 : HEAD_SIZE * 2)
+
+#define NOBODY		65534
+
+/* Addresses that differ from all that the kernel could have by accident */
+static struct robust_list_head head, other_head;
+
+FIXTURE(length)
+{
+};
+
+FIXTURE_VARIANT(length)
+{
+	size_t len;
+};
+
+FIXTURE_VARIANT_ADD(length, zero) {
+	.len = 0,
+};
+
+FIXTURE_VARIANT_ADD(length, one_less) {
+	.len = HEAD_SIZE - 1,
+};
+
+FIXTURE_VARIANT_ADD(length, one_more) {
+	.len = HEAD_SIZE + 1,
+};
+
+FIXTURE_VARIANT_ADD(length, of_the_other_word_size) {
+	.len = OTHER_HEAD_SIZE,
+};
+
+FIXTURE_VARIANT_ADD(length, of_two_heads) {
+	.len = 2 * HEAD_SIZE + 1,
+};
+
+/* An int is too short for it on a 64-bit system */
+FIXTURE_VARIANT_ADD(length, right_but_for_high_bits) {
+	.len = HEAD_SIZE | (size_t)1 << (sizeof(size_t) * CHAR_BIT / 2),
+};
+
+FIXTURE_VARIANT_ADD(length, huge) {
+	.len = (size_t)-1,
+};
+
+FIXTURE_SETUP(length)
+{
+	REQUIRE_ROBUST_LIST();
+}
+
+FIXTURE_TEARDOWN(length)
+{
+}
+
+/*
+ * Registering promises -EINVAL unless the length is exactly the head's size:
+ * the length is the version of the structure, and the kernel knows but one.
+ */
+TEST_F(length, is_refused)
+{
+	EXPECT_EQ(-1, set_robust_list(&head, variant->len));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+/*
+ * A refused registration changes nothing: the list registered before is still
+ * the thread's list.
+ */
+TEST_F(length, leaves_the_list_registered_before)
+{
+	uintptr_t seen = 0;
+	size_t len;
+
+	ASSERT_EQ(0, set_robust_list(&head, HEAD_SIZE));
+	set_robust_list(&other_head, variant->len);
+	ASSERT_EQ(0, get_robust_list(0, &seen, &len));
+	EXPECT_EQ((uintptr_t)&head, seen);
+}
+
+FIXTURE(address)
+{
+};
+
+FIXTURE_VARIANT(address)
+{
+	uintptr_t address;
+};
+
+FIXTURE_VARIANT_ADD(address, null) {
+	.address = 0,
+};
+
+FIXTURE_VARIANT_ADD(address, low) {
+	.address = sizeof(long),
+};
+
+FIXTURE_VARIANT_ADD(address, misaligned) {
+	.address = 1,
+};
+
+FIXTURE_VARIANT_ADD(address, non_canonical) {
+	.address = (uintptr_t)1 << (sizeof(long) * CHAR_BIT - 8),
+};
+
+FIXTURE_VARIANT_ADD(address, upper_half) {
+	.address = ~((uintptr_t)-1 / 2),
+};
+
+FIXTURE_VARIANT_ADD(address, last_page) {
+	.address = (uintptr_t)-4096,
+};
+
+FIXTURE_VARIANT_ADD(address, all_ones) {
+	.address = (uintptr_t)-1,
+};
+
+FIXTURE_SETUP(address)
+{
+	REQUIRE_ROBUST_LIST();
+}
+
+FIXTURE_TEARDOWN(address)
+{
+}
+
+/*
+ * Registering promises to store the pointer and to touch no memory: an address
+ * where nothing can be read is taken and given back as it is. It is the
+ * process of this test that then exits with it.
+ */
+TEST_F(address, is_stored_without_a_look)
+{
+	uintptr_t seen = (uintptr_t)&head;
+	size_t len;
+
+	ASSERT_EQ(0, set_robust_list((void *)variant->address, HEAD_SIZE));
+	ASSERT_EQ(0, get_robust_list(0, &seen, &len));
+	EXPECT_EQ(variant->address, seen);
+}
+
+/* Querying promises that pid 0 is the caller. */
+TEST(pid_0_is_the_caller)
+{
+	uintptr_t seen = 0;
+	size_t len;
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_EQ(0, set_robust_list(&head, HEAD_SIZE));
+	ASSERT_EQ(0, get_robust_list(0, &seen, &len));
+	EXPECT_EQ((uintptr_t)&head, seen);
+}
+
+/* The caller may also ask by its own TID. */
+TEST(own_tid_is_the_caller)
+{
+	uintptr_t seen = 0;
+	size_t len;
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_EQ(0, set_robust_list(&head, HEAD_SIZE));
+	ASSERT_EQ(0, get_robust_list(syscall(SYS_gettid), &seen, &len));
+	EXPECT_EQ((uintptr_t)&head, seen);
+}
+
+/*
+ * Querying reports the size of the head that the kernel knows, whole: none of
+ * the bytes of a size_t keeps what it was.
+ */
+TEST(length_is_the_size_of_the_head)
+{
+	size_t len = (size_t)-1;
+	uintptr_t seen;
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_EQ(0, get_robust_list(0, &seen, &len));
+	EXPECT_EQ(HEAD_SIZE, len);
+}
+
+/* The last registration counts. */
+TEST(registering_again_replaces)
+{
+	uintptr_t seen = 0;
+	size_t len;
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_EQ(0, set_robust_list(&head, HEAD_SIZE));
+	ASSERT_EQ(0, set_robust_list(&other_head, HEAD_SIZE));
+	ASSERT_EQ(0, get_robust_list(0, &seen, &len));
+	EXPECT_EQ((uintptr_t)&other_head, seen);
+}
+
+struct helper {
+	futex_t tid;
+	futex_t done;
+};
+
+static void *register_other_head(void *arg)
+{
+	struct helper *helper = arg;
+
+	if (!set_robust_list(&other_head, HEAD_SIZE))
+		helper->tid = syscall(SYS_gettid);
+	happens(helper->done);
+	return NULL;
+}
+
+FIXTURE(thread)
+{
+	struct helper helper;
+	pthread_t thread;
+};
+
+FIXTURE_SETUP(thread)
+{
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_EQ(0, set_robust_list(&head, HEAD_SIZE));
+	ASSERT_EQ(0, pthread_create(&self->thread, NULL, register_other_head,
+				    &self->helper));
+	ASSERT_TRUE(happens(self->helper.tid));
+}
+
+FIXTURE_TEARDOWN(thread)
+{
+	self->helper.done = 1;
+	pthread_join(self->thread, NULL);
+}
+
+/* The list of another thread can be asked for by its TID. */
+TEST_F(thread, can_be_asked_for)
+{
+	uintptr_t seen = 0;
+	size_t len;
+
+	ASSERT_EQ(0, get_robust_list(self->helper.tid, &seen, &len));
+	EXPECT_EQ((uintptr_t)&other_head, seen);
+}
+
+/* Each thread has its own list: what one registers leaves the other's alone. */
+TEST_F(thread, does_not_change_the_list_of_another)
+{
+	uintptr_t seen = 0;
+	size_t len;
+
+	ASSERT_EQ(0, get_robust_list(0, &seen, &len));
+	EXPECT_EQ((uintptr_t)&head, seen);
+}
+
+FIXTURE(process)
+{
+	struct victim *victim;
+};
+
+FIXTURE_SETUP(process)
+{
+	REQUIRE_ROBUST_LIST();
+
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+}
+
+FIXTURE_TEARDOWN(process)
+{
+	victim_clean(self->victim);
+}
+
+/* The list of another process can be asked for by its PID. */
+TEST_F(process, can_be_asked_for)
+{
+	uintptr_t seen = 0;
+	size_t len;
+
+	ASSERT_TRUE(victim_start(self->victim));
+	ASSERT_EQ(0, get_robust_list(self->victim->pid, &seen, &len));
+	EXPECT_EQ((uintptr_t)&self->victim->head, seen);
+}
+
+/* Querying promises -ESRCH where there is no such thread (any more). */
+TEST_F(process, is_not_found_when_it_is_gone)
+{
+	uintptr_t seen;
+	size_t len;
+	pid_t pid;
+
+	ASSERT_TRUE(victim_start(self->victim));
+	pid = self->victim->pid;
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(-1, get_robust_list(pid, &seen, &len));
+	EXPECT_EQ(ESRCH, errno);
+}
+
+/* A negative number is nobody's PID, and not a process group either. */
+TEST(negative_pid_is_not_found)
+{
+	uintptr_t seen;
+	size_t len;
+
+	REQUIRE_ROBUST_LIST();
+
+	EXPECT_EQ(-1, get_robust_list(-1, &seen, &len));
+	EXPECT_EQ(ESRCH, errno);
+	EXPECT_EQ(-1, get_robust_list(-getpid(), &seen, &len));
+	EXPECT_EQ(ESRCH, errno);
+}
+
+/*
+ * Querying promises -EPERM to those that could not read the process's memory
+ * with ptrace: here one user asks for the list of another.
+ */
+TEST_F(process, of_another_user_is_refused)
+{
+	uintptr_t seen;
+	size_t len;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+
+	ASSERT_TRUE(victim_start(self->victim));
+	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, 0));
+	EXPECT_EQ(-1, get_robust_list(self->victim->pid, &seen, &len));
+	EXPECT_EQ(EPERM, errno);
+	ASSERT_EQ(0, setresuid(0, 0, 0));
+}
+
+/* A refusal stores nothing. */
+TEST_F(process, that_is_refused_reveals_nothing)
+{
+	uintptr_t seen = (uintptr_t)&other_head;
+	size_t len = 1;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+
+	ASSERT_TRUE(victim_start(self->victim));
+	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, 0));
+	EXPECT_EQ(-1, get_robust_list(self->victim->pid, &seen, &len));
+	ASSERT_EQ(0, setresuid(0, 0, 0));
+	EXPECT_EQ((uintptr_t)&other_head, seen);
+	EXPECT_EQ(1U, len);
+}
+
+/*
+ * It is the real user that counts, not the one that a program acts for at the
+ * moment: root that has put on another effective user still reads root's.
+ */
+TEST_F(process, is_judged_by_real_credentials)
+{
+	uintptr_t seen = 0;
+	size_t len;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+
+	ASSERT_TRUE(victim_start(self->victim));
+	ASSERT_EQ(0, setresuid(0, NOBODY, 0));
+	EXPECT_EQ(0, get_robust_list(self->victim->pid, &seen, &len));
+	ASSERT_EQ(0, setresuid(0, 0, 0));
+	EXPECT_EQ((uintptr_t)&self->victim->head, seen);
+}
+
+FIXTURE(result)
+{
+	size_t *bad;
+};
+
+FIXTURE_VARIANT(result)
+{
+	int protection;
+};
+
+FIXTURE_VARIANT_ADD(result, in_unreadable_memory) {
+	.protection = PROT_NONE,
+};
+
+FIXTURE_VARIANT_ADD(result, in_read_only_memory) {
+	.protection = PROT_READ,
+};
+
+FIXTURE_SETUP(result)
+{
+	REQUIRE_ROBUST_LIST();
+
+	self->bad = mmap(NULL, sysconf(_SC_PAGESIZE), variant->protection,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_TRUE(self->bad != MAP_FAILED);
+}
+
+FIXTURE_TEARDOWN(result)
+{
+}
+
+/* Querying promises -EFAULT if the head's address cannot be stored. */
+TEST_F(result, address_cannot_be_stored)
+{
+	size_t len;
+
+	EXPECT_EQ(-1, get_robust_list(0, self->bad, &len));
+	EXPECT_EQ(EFAULT, errno);
+}
+
+/* Querying promises -EFAULT if the length cannot be stored. */
+TEST_F(result, length_cannot_be_stored)
+{
+	uintptr_t seen;
+
+	EXPECT_EQ(-1, get_robust_list(0, &seen, self->bad));
+	EXPECT_EQ(EFAULT, errno);
+}
+
+/* What a new task sees of itself before any C library code has run in it */
+struct newborn {
+	uintptr_t seen;
+	size_t len;
+	int ret;
+	pid_t tid;
+	futex_t done;
+};
+
+static int look_at_own_list(void *arg)
+{
+	struct newborn *newborn = arg;
+
+	newborn->ret = get_robust_list(0, &newborn->seen, &newborn->len);
+	newborn->done = 1;
+	return 0;
+}
+
+FIXTURE(newborn)
+{
+	struct newborn *newborn;
+};
+
+FIXTURE_VARIANT(newborn)
+{
+	int flags;
+};
+
+FIXTURE_VARIANT_ADD(newborn, fork) {
+	.flags = SIGCHLD,
+};
+
+FIXTURE_VARIANT_ADD(newborn, vfork) {
+	.flags = SIGCHLD | CLONE_VM | CLONE_VFORK,
+};
+
+FIXTURE_VARIANT_ADD(newborn, process_in_the_same_memory) {
+	.flags = SIGCHLD | CLONE_VM,
+};
+
+FIXTURE_VARIANT_ADD(newborn, thread) {
+	.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
+		 CLONE_THREAD | CLONE_SYSVSEM,
+};
+
+FIXTURE_SETUP(newborn)
+{
+	size_t size = 64 * 1024;
+	char *stack = shared_memory(size);
+
+	REQUIRE_ROBUST_LIST();
+
+	self->newborn = shared_memory(sizeof(*self->newborn));
+	ASSERT_TRUE(!!self->newborn);
+	ASSERT_TRUE(!!stack);
+	ASSERT_EQ(0, set_robust_list(&head, HEAD_SIZE));
+
+#ifndef __hppa__
+	/* Everywhere else it grows downwards */
+	stack += size;
+#endif
+	self->newborn->seen = (uintptr_t)&head;
+	self->newborn->tid = clone(look_at_own_list, stack, variant->flags,
+				   self->newborn);
+	if (self->newborn->tid < 0 && errno == EINVAL)
+		return;
+	ASSERT_LT(0, self->newborn->tid);
+	ASSERT_TRUE(happens(self->newborn->done));
+}
+
+FIXTURE_TEARDOWN(newborn)
+{
+	if (!(variant->flags & CLONE_THREAD))
+		happens(waitpid(self->newborn->tid, NULL, WNOHANG));
+}
+
+/*
+ * Whatever way a task is made, it starts without a list: its creator's locks
+ * are not its own. The C library has had no chance to register one yet.
+ */
+TEST_F(newborn, starts_without_a_list)
+{
+	if (self->newborn->tid < 0)
+		SKIP(return, "the C library's clone() makes no threads");
+
+	ASSERT_EQ(0, self->newborn->ret);
+	EXPECT_EQ(0U, self->newborn->seen);
+}
+
+/* A new task leaves its creator's list where it is. */
+TEST_F(newborn, leaves_its_creators_list)
+{
+	uintptr_t seen = 0;
+	size_t len;
+
+	if (self->newborn->tid < 0)
+		SKIP(return, "the C library's clone() makes no threads");
+
+	ASSERT_EQ(0, get_robust_list(0, &seen, &len));
+	EXPECT_EQ((uintptr_t)&head, seen);
+}
+
+static void run_exec(struct victim *victim)
+{
+	victim_hold(victim);
+	victim_exec();
+}
+
+/*
+ * exec forgets the list, which lay in memory that is gone. The new program is
+ * asked before it runs its first instruction, and so before its C library
+ * registers another list.
+ */
+TEST_F(process, forgets_its_list_on_exec)
+{
+	uintptr_t seen = (uintptr_t)&head;
+	size_t len;
+
+	self->victim->run = run_exec;
+	ASSERT_TRUE(victim_start(self->victim));
+	ASSERT_TRUE(victim_die(self->victim));
+	ASSERT_TRUE(WIFSTOPPED(self->victim->status));
+	ASSERT_EQ(0, get_robust_list(self->victim->pid, &seen, &len));
+	EXPECT_EQ(0U, seen);
+}
+
+/* An exec that fails leaves the list registered: the old program goes on. */
+TEST(failed_exec_keeps_the_list)
+{
+	uintptr_t seen = 0;
+	size_t len;
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_EQ(0, set_robust_list(&head, HEAD_SIZE));
+	ASSERT_EQ(-1, execl("/", "/", NULL));
+	ASSERT_EQ(0, get_robust_list(0, &seen, &len));
+	EXPECT_EQ((uintptr_t)&head, seen);
+}
+
+TEST_HARNESS_MAIN

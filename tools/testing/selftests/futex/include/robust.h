@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the robust futex tests share: a victim that registers a list and dies,
+ * waiters that sleep on a futex, and waits that always end.
+ *
+ * A victim is a forked process. All that it and the test talk about lies in
+ * shared memory at one address in both, so that a test first starts a victim,
+ * which tells its TID and goes to sleep, then builds the victim's list and
+ * words in straight lines, and then lets it die:
+ *
+ *	victim_start(victim);
+ *	hold(locks, nr, victim->tid);
+ *	link_locks(&victim->head, locks, nr);
+ *	victim_die(victim);
+ *
+ * When victim_die() returns true, the kernel has finished with the list: both
+ * an exit status and a cleared TID come after the walk. So "nobody was woken"
+ * is a question about the futex's queue and takes no waiting.
+ *
+ * Every test is skipped where the kernel has no set_robust_list().
+ */
+#ifndef _ROBUST_H
+#define _ROBUST_H
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <linux/time_types.h>
+
+#include "futextest.h"
+#include "kselftest_harness.h"
+
+/* Seconds that a step may take before it counts as failed */
+#define TIME_LIMIT	10
+
+static inline int set_robust_list(const void *head, size_t len)
+{
+	return syscall(SYS_set_robust_list, head, len);
+}
+
+static inline int get_robust_list(pid_t pid, void *head_ptr, size_t *len_ptr)
+{
+	return syscall(SYS_get_robust_list, pid, head_ptr, len_ptr);
+}
+
+/*
+ * Skip a test, from its fixture's setup as well: after a plain SKIP there, the
+ * harness would go on with the test. 255 is the exit status by which it knows
+ * a test that was skipped.
+ */
+#define SKIP_TEST(reason)	SKIP(_exit(255), reason)
+
+/*
+ * Each test, or its fixture's setup, begins with this. A wrong length registers
+ * nothing, and where the call exists it is refused for the length.
+ */
+#define REQUIRE_ROBUST_LIST()						\
+do {									\
+	if (set_robust_list(NULL, 0) && errno != EINVAL)		\
+		SKIP_TEST("the kernel has no robust futexes");		\
+} while (0)
+
+static inline long long milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* Wait until @condition holds; false if it does not within the time limit */
+#define happens(condition)						\
+({									\
+	long long __end = milliseconds() + TIME_LIMIT * 1000LL;		\
+	bool __happened;						\
+									\
+	while (!(__happened = !!(condition)) && milliseconds() < __end)	\
+		usleep(200);						\
+	__happened;							\
+})
+
+/*
+ * The C library's timespec has another size than the system call's on some
+ * 32-bit systems. This pair of structure and number fits everywhere.
+ */
+#ifdef SYS_futex_time64
+#define SYS_FUTEX_TIMED	SYS_futex_time64
+#else
+#define SYS_FUTEX_TIMED	SYS_futex
+#endif
+
+/* FUTEX_WAIT with the time limit. Returns 0 or the error number. */
+static inline int wait_on(futex_t *futex, __u32 value)
+{
+	struct __kernel_timespec limit = { .tv_sec = TIME_LIMIT };
+
+	if (!syscall(SYS_FUTEX_TIMED, futex, FUTEX_WAIT, value, &limit, NULL, 0))
+		return 0;
+	return errno;
+}
+
+/* FUTEX_LOCK_PI with the time limit. Returns 0 or the error number. */
+static inline int lock_pi(futex_t *futex)
+{
+	struct __kernel_timespec limit;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	limit.tv_sec = now.tv_sec + TIME_LIMIT;
+	limit.tv_nsec = now.tv_nsec;
+
+	if (!syscall(SYS_FUTEX_TIMED, futex, FUTEX_LOCK_PI, 0, &limit, NULL, 0))
+		return 0;
+	return errno;
+}
+
+/*
+ * How many tasks sleep on @futex: requeueing them from it to itself moves
+ * nobody, and tells how many it did not move.
+ */
+static inline int sleepers(futex_t *futex)
+{
+	return futex_cmp_requeue(futex, *futex, futex, 0, INT_MAX, 0);
+}
+
+/* Memory that a forked child shares, zeroed; NULL if there is none */
+static inline void *shared_memory(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* As in glibc, the word lies below the entry: the futex offset is negative */
+struct robust_lock {
+	futex_t word;
+	struct robust_list entry;
+};
+
+#define LOCK_OFFSET	((long)offsetof(struct robust_lock, word) - \
+			 (long)offsetof(struct robust_lock, entry))
+
+/* What becomes of the word of a lock whose owner died */
+#define MARKED			((__u32)FUTEX_OWNER_DIED)
+#define MARKED_WITH_WAITERS	((__u32)FUTEX_OWNER_DIED | FUTEX_WAITERS)
+
+/* A TID that no task has: they end at 2^22 */
+#define OTHER_TID	(FUTEX_TID_MASK - 1)
+
+static inline void init_head(struct robust_list_head *head)
+{
+	head->list.next = &head->list;
+	head->futex_offset = LOCK_OFFSET;
+	head->list_op_pending = NULL;
+}
+
+/* Bit 0 of a pointer to an entry says that the lock is a PI futex */
+static inline struct robust_list *pi_entry(struct robust_lock *lock)
+{
+	return (struct robust_list *)((uintptr_t)&lock->entry | 1);
+}
+
+/* Make the list of @nr locks, in their order */
+static inline void link_locks(struct robust_list_head *head,
+			      struct robust_lock *locks, size_t nr)
+{
+	size_t i;
+
+	head->list.next = &locks[0].entry;
+	for (i = 0; i < nr - 1; i++)
+		locks[i].entry.next = &locks[i + 1].entry;
+	locks[nr - 1].entry.next = &head->list;
+}
+
+/* Give the same @word to @nr locks */
+static inline void hold(struct robust_lock *locks, size_t nr, __u32 word)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		locks[i].word = word;
+}
+
+/* How many of @nr locks have @word */
+static inline size_t count(struct robust_lock *locks, size_t nr, __u32 word)
+{
+	size_t i, found = 0;
+
+	for (i = 0; i < nr; i++)
+		found += locks[i].word == word;
+	return found;
+}
+
+struct victim {
+	struct robust_list_head head;
+	/* What it registers; &head unless a test changes it */
+	const void *registered;
+	/* What its process does; sleep and die by SIGKILL if NULL */
+	void (*run)(struct victim *victim);
+	/* For the test's own run() */
+	void *data;
+	/* Not dead before all threads of the process are, or its exec is over */
+	bool whole_process;
+	pid_t pid;
+	int status;
+	/* 0 until it has registered its list */
+	futex_t tid;
+	/* Set to let it die */
+	futex_t go;
+	/* Cleared by the kernel when a thread ends before its process does */
+	futex_t alive;
+};
+
+/* The dying thread itself calls this: register, tell, sleep until told */
+static inline void victim_hold(struct victim *victim)
+{
+	victim->alive = 1;
+	syscall(SYS_set_tid_address, &victim->alive);
+	if (set_robust_list(victim->registered, sizeof(victim->head)))
+		_exit(KSFT_FAIL);
+
+	victim->tid = syscall(SYS_gettid);
+	if (!happens(wait_on(&victim->go, 0) != ETIMEDOUT && victim->go))
+		_exit(KSFT_FAIL);
+}
+
+/*
+ * Replace the program by this one, to be stopped by the tracer, that is the
+ * test, before it runs its first instruction.
+ */
+static inline void victim_exec(void)
+{
+	char *path = (char *)getauxval(AT_EXECFN);
+
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	execl(path, path, NULL);
+	_exit(KSFT_FAIL);
+}
+
+/* A child does not outlive the test and leaves no core file behind */
+static inline void prepare_child(void)
+{
+	struct rlimit no_core = { 0, 0 };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setrlimit(RLIMIT_CORE, &no_core);
+}
+
+static inline struct victim *victim_alloc(void)
+{
+	struct victim *victim = shared_memory(sizeof(*victim));
+
+	if (victim) {
+		init_head(&victim->head);
+		victim->registered = &victim->head;
+	}
+	return victim;
+}
+
+/* Has the process changed its state? A stop is that of victim_exec() */
+static inline bool victim_waited(struct victim *victim)
+{
+	if (waitpid(victim->pid, &victim->status, WNOHANG | __WALL) != victim->pid)
+		return false;
+	if (!WIFSTOPPED(victim->status))
+		victim->pid = 0;
+	return true;
+}
+
+/* Start it, and return when it has registered its list; false if it has not */
+static inline bool victim_start(struct victim *victim)
+{
+	pid_t pid;
+
+	victim->tid = 0;
+	victim->go = 0;
+	pid = fork();
+	if (!pid) {
+		prepare_child();
+		if (victim->run) {
+			victim->run(victim);
+		} else {
+			victim_hold(victim);
+			kill(getpid(), SIGKILL);
+		}
+		_exit(KSFT_FAIL);
+	}
+	victim->pid = pid;
+	return pid > 0 && happens(victim->tid || victim_waited(victim)) &&
+	       victim->tid;
+}
+
+/* Let it die; false if it does not */
+static inline bool victim_die(struct victim *victim)
+{
+	victim->go = 1;
+	futex_wake(&victim->go, INT_MAX, 0);
+	return happens((!victim->whole_process && !victim->alive) ||
+		       victim_waited(victim));
+}
+
+/* End what is left of it */
+static inline void victim_clean(struct victim *victim)
+{
+	if (!victim || victim->pid <= 0)
+		return;
+	kill(victim->pid, SIGKILL);
+	happens(victim_waited(victim) && !victim->pid);
+}
+
+/* Threads of the test that sleep in FUTEX_WAIT on one futex */
+struct waiters {
+	futex_t *futex;
+	__u32 value;
+	int nr;
+	/* How many have come back, and what the last of these found in the word */
+	int back;
+	__u32 seen;
+};
+
+static inline void *waiter(void *arg)
+{
+	struct waiters *waiters = arg;
+
+	if (!wait_on(waiters->futex, waiters->value)) {
+		waiters->seen = *waiters->futex;
+		__atomic_add_fetch(&waiters->back, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+/* Returns when all of them are asleep; false if they do not get there */
+static inline bool start_waiters(struct waiters *waiters, futex_t *futex, int nr)
+{
+	pthread_t thread;
+	int i;
+
+	waiters->futex = futex;
+	waiters->value = *futex;
+	waiters->nr = nr;
+	for (i = 0; i < nr; i++)
+		if (pthread_create(&thread, NULL, waiter, waiters))
+			return false;
+	return happens(sleepers(futex) == nr);
+}
+
+/* How many of them were woken; -1 if those do not come back */
+static inline int woken(struct waiters *waiters)
+{
+	int nr = waiters->nr - sleepers(waiters->futex);
+
+	if (!happens(__atomic_load_n(&waiters->back, __ATOMIC_SEQ_CST) == nr))
+		return -1;
+	return nr;
+}
+
+#endif /* _ROBUST_H */
