@@ -281,6 +281,7 @@ compare_series()
 # in_patches TREE: all that the tree has on top of its base, patches/ has too.
 in_patches()
 {
+	[ -f "$top/patches/series" ] || return 1
 	[ -z "$(git -C "$1" status --porcelain)" ] || return 1
 	in_patches_export=$build/exported.$$
 	unfinished "$in_patches_export"
