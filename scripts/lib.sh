@@ -211,19 +211,25 @@ load_arch()
 	done
 }
 
-# load_flavour NAME: sets source, the kernel tree that this flavour is built from.
+# load_flavour NAME: sets source, the kernel tree that this flavour is built from,
+# and flavour_patch, what is applied on top of it, which only benchmarks have.
 load_flavour()
 {
 	[ -n "$1" ] && [ "$1" != common ] && [ -f "$top/scripts/config/$1" ] ||
 		die "unknown flavour '$1': there are $(files_in "$top/scripts/config" | sed 's/common *//')"
 	flavour=$1
 	revision=$(sed -n 's/^# source: *//p' "$top/scripts/config/$flavour")
+	flavour_patch=$(sed -n 's/^# patch: *//p' "$top/scripts/config/$flavour")
+	[ -z "$flavour_patch" ] || [ -f "$top/$flavour_patch" ] ||
+		die "scripts/config/$flavour names $flavour_patch, which is not there: mend it"
 	# shellcheck disable=SC2034 # for the scripts that build
 	case $revision in
 	series) source=$build/linux ;;
 	ground | base) source=$build/source-$revision ;;
 	*) die "scripts/config/$flavour has no line '# source: series', 'ground' or 'base': add one" ;;
 	esac
+	# shellcheck disable=SC2034 # for the scripts that build
+	[ -z "$flavour_patch" ] || source=$build/source-$flavour
 }
 
 # The identity of a kernel tree's contents, uncommitted changes included, what

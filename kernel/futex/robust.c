@@ -654,21 +654,26 @@ static void robust_walk_head(struct robust_walk *walk,
 			     void __user *futex_offset,
 			     void __user *list_op_pending)
 {
-	/* Without the offset no futex word can be found. */
-	if (robust_read(walk, &walk->futex_offset, futex_offset))
-		return;
-
 	/*
 	 * Read this before anything is woken: once its locks are marked,
 	 * a thread that shares the memory may believe this one is gone.
 	 */
 	if (robust_fetch(walk, &walk->pending, list_op_pending))
 		walk->pending.link = NULL;
+	if (robust_fetch(walk, &walk->entry, walk->end))
+		walk->entry.link = walk->end;
 
-	if (!robust_fetch(walk, &walk->entry, walk->end) &&
-	    walk->entry.link != walk->end)
+	/* Hardly any thread dies with a lock. Look no further then. */
+	if (walk->entry.link == walk->end && !walk->pending.link)
+		return;
+
+	/* Without the offset no futex word can be found. */
+	if (robust_read(walk, &walk->futex_offset, futex_offset))
+		return;
+	walk->tid = task_pid_vnr(current);
+
+	if (walk->entry.link != walk->end)
 		robust_walk_entries(walk);
-
 	if (walk->pending.link)
 		robust_release_pending(walk);
 }
@@ -691,8 +696,6 @@ void exit_robust_list(struct task_struct *tsk)
 	struct compat_robust_list_head __user *compat_head;
 #endif
 	struct robust_walk walk;
-
-	walk.tid = task_pid_vnr(tsk);
 
 	WRITE_ONCE(tsk->robust_list, NULL);
 	if (head) {

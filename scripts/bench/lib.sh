@@ -1,0 +1,44 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the scripts of the benchmark share. To be sourced after scripts/lib.sh.
+
+# For the guest's kernel command line. On x86 no other clock than the TSC is fine
+# enough, and the kernel is slow to believe that an emulated one can be relied on.
+# shellcheck disable=SC2034 # for the scripts that boot
+bench_append='guest.limit=3500 tsc=reliable'
+
+# bench_lines CONSOLE: what the benchmark printed in a guest.
+bench_lines()
+{
+	tr -d '\r' <"$1" | sed -n 's/^\[[^]]*\] | //p'
+}
+
+# bench_rows CONSOLE: its table, without the names of the columns.
+bench_rows()
+{
+	bench_lines "$1" | awk -F '\t' 'NF == 10 && $1 != "measurement"'
+}
+
+# bench_comment CONSOLE: what it says of the kernel.
+bench_comment()
+{
+	bench_lines "$1" | sed -n 's/^# Linux/Linux/p'
+}
+
+# bench_check CONSOLE: dies unless the benchmark came to its end, in peace.
+bench_check()
+{
+	if ! grep -q '^[^|]*guest: end bench[^ ]* 0 ' "$1"; then
+		bench_lines "$1" | tail -n 3 >&2
+		die "the benchmark did not succeed: look at the end of $1"
+	fi
+	if grep -v '^\[[^]]*\] |' "$1" | grep -E 'BUG:|WARNING:|Oops|stall' >&2; then
+		die "the kernel complained during the benchmark: look into $1"
+	fi
+	case $(bench_lines "$1" | sed -n 's/^# clock source: //p') in
+	jiffies | refined-jiffies | acpi_pm)
+		die "the guest's clock is too coarse to measure with: see $1"
+		;;
+	esac
+}
