@@ -256,6 +256,9 @@ plain_git()
 # in one is found in the cache by another.
 export CCACHE_BASEDIR="$build"
 export CCACHE_NOHASHDIR=1
+# The kernel's build writes the list of headers that ccache needs: no file has to
+# be preprocessed a second time to find out that it is not in the cache.
+export CCACHE_DEPEND=1
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
 export KBUILD_BUILD_USER=series
 export KBUILD_BUILD_HOST=localhost
