@@ -6,12 +6,11 @@
 ARCH ?= x86_64
 FLAVOUR ?= full
 
-.PHONY: help run test bench kernel shell export check-series check-patches check-scripts clean
+.PHONY: help run test kernel shell export check-series check-patches check-scripts clean
 
 help:
 	@echo 'make run            kill -9 the owner of a lock, without the series and with it; then the selftests'
 	@echo 'make test           everything that is checked: series, scripts, selftests, control'
-	@echo 'make bench          measure the series and what it competes with: table and plots in Documentation/results'
 	@echo 'make shell          an interactive shell in a guest on the kernel with the series'
 	@echo 'make kernel         build one kernel: FLAVOUR=full|ground|base (default full)'
 	@echo 'make export         write patches/ and the whole-file copies from build/linux'
@@ -27,10 +26,6 @@ run:
 
 test:
 	@scripts/test $(ARCH)
-
-bench:
-	@scripts/bench-run $(ARCH)
-	@scripts/bench-report
 
 kernel:
 	@scripts/build-kernel $(ARCH) $(FLAVOUR)
