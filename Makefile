@@ -6,17 +6,22 @@
 ARCH ?= x86_64
 FLAVOUR ?= full
 
-.PHONY: help run test kernel shell export check-series check-patches check-scripts clean
+.PHONY: help run test bench kernel shell export check-series check-patches check-scripts check-docs \
+	check-bisect check-reference clean
 
 help:
 	@echo 'make run            kill -9 the owner of a lock, without the series and with it; then the selftests'
 	@echo 'make test           everything that is checked: series, scripts, selftests, control'
+	@echo 'make bench          measure the cost of an exit, here and in what it competes with'
 	@echo 'make shell          an interactive shell in a guest on the kernel with the series'
-	@echo 'make kernel         build one kernel: FLAVOUR=full|ground|base (default full)'
+	@echo 'make kernel         build one kernel: FLAVOUR=full|ground|base|debug (default full)'
 	@echo 'make export         write patches/ and the whole-file copies from build/linux'
 	@echo 'make check-series   patches/ applies to the base, and all copies are in step with it'
 	@echo 'make check-patches  checkpatch --strict on every patch'
 	@echo 'make check-scripts  shellcheck on every script'
+	@echo 'make check-docs     build the documents and manual pages without a warning'
+	@echo 'make check-bisect   build and boot the kernel after each patch of the series'
+	@echo 'make check-reference  run the selftests on the unpatched base'
 	@echo 'make clean          empty build/'
 	@echo
 	@echo 'ARCH=NAME chooses the architecture (default x86_64, see scripts/arch/).'
@@ -30,11 +35,18 @@ test:
 kernel:
 	@scripts/build-kernel $(ARCH) $(FLAVOUR)
 
+bench:
+	@scripts/bench-run $(ARCH)
+	@scripts/bench-report
+
 shell:
 	@scripts/shell $(ARCH)
 
 export:
 	@scripts/export-series
 
-check-series check-patches check-scripts clean:
+check-bisect check-reference:
+	@scripts/$@ $(ARCH)
+
+check-series check-patches check-scripts check-docs clean:
 	@scripts/$@

@@ -232,6 +232,25 @@ load_flavour()
 	[ -z "$flavour_patch" ] || source=$build/source-$flavour
 }
 
+# kernel_make SOURCE OUTPUT ARGUMENT...: the kernel's make, for the architecture of
+# load_arch(). Every tree is built by way of one link, build/tree, so that all of
+# them have the same path: what is compiled for one kernel is found in the cache by
+# another, wherever the two do not differ. So there is one build at a time.
+kernel_make()
+{
+	kernel_source=$1
+	kernel_output=$2
+	shift 2
+	(
+		exec 8>"$build/tree.lock"
+		flock 8
+		ln -sfn "$kernel_source" "$build/tree"
+		env -u MAKEFLAGS -u MFLAGS make -C "$build/tree" abs_srctree="$build/tree" O="$kernel_output" \
+			ARCH="$kernel_arch" CROSS_COMPILE="$cross" CC="ccache ${cross}gcc" HOSTCC="ccache gcc" \
+			LOCALVERSION="-$flavour" -j"$jobs" "$@"
+	)
+}
+
 # The identity of a kernel tree's contents, uncommitted changes included, what
 # it ignores left out. A copy of the index leaves the tree's own one alone.
 tree_id()
