@@ -204,11 +204,31 @@ load_arch()
 	[ -n "$1" ] && [ -f "$top/scripts/arch/$1" ] ||
 		die "unknown architecture '$1': there are $(files_in "$top/scripts/arch")"
 	arch=$1
+	# Not every architecture has these.
+	libcs='' libc_packages='' clients='' client_packages=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
 	for setting in kernel_arch cross qemu machine console image packages user_compilers config smp; do
 		eval "[ -n \"\${$setting+set}\" ]" || die "scripts/arch/$arch does not set '$setting': see scripts/arch/x86_64"
 	done
+}
+
+# test_items: all that a guest of this architecture is tested with, for --run.
+test_items()
+{
+	{
+		for pair in $user_compilers; do
+			echo "kill9:${pair%%:*} selftests:${pair%%:*} killtree:${pair%%:*}"
+		done
+		for triple in $libcs; do
+			echo "robust_pthread:${triple%%:*}"
+			# What is linked how makes no difference to the tree: one more library does.
+			[ "${triple##*:}" = dynamic ] || echo "killtree:${triple%%:*}"
+		done
+		for pair in $clients; do
+			echo "${pair#*:}:${pair%%:*}"
+		done
+	} | xargs | tr ' ' ,
 }
 
 # load_flavour NAME: sets source, the kernel tree that this flavour is built from,

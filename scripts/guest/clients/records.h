@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Writers of a database that are killed in the middle of their transactions:
+ * what the programs of this directory have in common. Each one describes its
+ * database in a `struct store`.
+ *
+ * A transaction of a writer puts some records, whose contents follow from their
+ * keys, and counts one up in a record that all writers share. The writer keeps a
+ * log in shared memory, which outlives him: of each transaction, that he is going
+ * to begin it, and after the commit, that it is done. In every pause of the crowd
+ * all are read back.
+ *
+ * The tests, with the name of the database in front:
+ *
+ *   writers_go_on	Whoever is killed, the next writer gets the lock and ends
+ *			his transaction within the time limit.
+ *   writers_died	Writers were killed in mid-transaction: else nothing was
+ *			tested.
+ *   committed_records_read_back	All that was logged as done is there.
+ *   transactions_are_whole	Of what was begun all is there or nothing, and the
+ *			shared record counts neither more nor less than is there.
+ *   database_is_clean	The database finds nothing wrong with itself.
+ */
+#ifndef RECORDS_H
+#define RECORDS_H
+
+#include "../crowd.h"
+#include <sched.h>
+
+#define WRITERS		8
+/* Records of a transaction, beside the one that is shared. */
+#define RECORDS		4
+#define VALUE_MAX	200
+/* So many transactions of a writer are kept; an older one is removed by a new. */
+#define KEPT		512
+/* Between two pauses a writer makes no more than the log has room for. */
+#define LOG_ROOM	(2 * KEPT)
+
+enum {
+	WRITERS_GO_ON = IN_TIME,
+	WRITERS_DIED = DIED,
+	COMMITTED_RECORDS_READ_BACK,
+	TRANSACTIONS_ARE_WHOLE,
+	DATABASE_IS_CLEAN,
+};
+
+#define RECORD_TESTS(database) {					\
+	database ".writers_go_on",					\
+	database ".writers_died",					\
+	database ".committed_records_read_back",			\
+	database ".transactions_are_whole",				\
+	database ".database_is_clean",					\
+}
+
+/* The key of a record. The shared one is all zero: writers count from one. */
+struct key {
+	uint32_t writer, number, record;
+};
+
+/* All return NULL, or what went wrong. */
+struct store {
+	const char *(*open)(void);
+	const char *(*begin)(int writing);
+	/* The length is -1 where there is no such record. */
+	const char *(*get)(const struct key *key, unsigned char *value, int *length);
+	const char *(*put)(const struct key *key, const unsigned char *value, int length);
+	/* That there is none is no error. */
+	const char *(*remove)(const struct key *key);
+	const char *(*commit)(void);
+	void (*end_reading)(void);
+	/* Look at a record for a while, with nothing but its own lock, or NULL. */
+	const char *(*hold)(const struct key *key);
+	/* All of the database, outside of any transaction. */
+	const char *(*examine)(void);
+};
+
+enum {
+	UNKNOWN,
+	BEGUN,
+	DONE,
+	UNDONE,
+};
+
+static struct {
+	struct {
+		volatile unsigned char state[LOG_ROOM];
+		volatile uint32_t last;		/* number of the transaction */
+		volatile uint32_t checked;	/* up to here nothing is BEGUN */
+		volatile int inside;
+		volatile unsigned int died_inside;
+	} writers[WRITERS + 1];
+	/* What the shared record should say of those that are checked. */
+	volatile unsigned long long total;
+} *book;
+
+static const struct store *store;
+
+static volatile unsigned char *state_of_transaction(int writer, uint32_t number)
+{
+	return &book->writers[writer].state[number % LOG_ROOM];
+}
+
+/* What a record must hold: a length and bytes that only its key decides. */
+static int make_value(const struct key *key, unsigned char *value)
+{
+	uint32_t mix = key->writer * 2654435761u ^ key->number * 2246822519u ^
+		       key->record * 3266489917u;
+	int length;
+
+	mix ^= mix >> 15;
+	length = 1 + mix % VALUE_MAX;
+	for (int i = 0; i < length; i++) {
+		mix = mix * 1664525 + 1013904223;
+		value[i] = mix >> 24;
+	}
+	return length;
+}
+
+/* Ends the test: after an error of the database there is no going on. */
+#define must_succeed(test, what, error)					\
+do {									\
+	const char *error_text = (error);				\
+									\
+	if (error_text) {						\
+		fails(test, "member %d, %s: %s", me, what, error_text);	\
+		doze(100);						\
+		_exit(0);						\
+	}								\
+} while (0)
+
+static void linger(void)
+{
+	switch (any_below(64)) {
+	case 0:
+		kill(getpid(), SIGKILL);
+		break;
+	case 1:
+		poll(NULL, 0, 1);
+		break;
+	case 2:
+	case 3:
+	case 4:
+	case 5:
+	case 6:
+	case 7:
+		sched_yield();
+		break;
+	default:
+		break;
+	}
+}
+
+static const char *get_total(unsigned long long *total)
+{
+	static const struct key shared;
+	unsigned char value[VALUE_MAX];
+	const char *error;
+	int length;
+
+	error = store->get(&shared, value, &length);
+	if (error)
+		return error;
+	*total = 0;
+	if (length == sizeof(*total))
+		memcpy(total, value, length);
+	else if (length >= 0)
+		return "the shared record has a wrong length";
+	return NULL;
+}
+
+static const char *put_total(unsigned long long total)
+{
+	static const struct key shared;
+
+	return store->put(&shared, (unsigned char *)&total, sizeof(total));
+}
+
+/* True if the record is there. What is there must be right. */
+static int look_up(const struct key *key)
+{
+	unsigned char value[VALUE_MAX], wanted[VALUE_MAX];
+	int length = -1, wanted_length = make_value(key, wanted);
+
+	must_succeed(COMMITTED_RECORDS_READ_BACK, "read", store->get(key, value, &length));
+	if (length < 0)
+		return 0;
+	if (length != wanted_length || memcmp(value, wanted, length))
+		fails(COMMITTED_RECORDS_READ_BACK,
+		      "record %u of transaction %u of writer %u has wrong contents",
+		      key->record, key->number, key->writer);
+	return 1;
+}
+
+static void write_some(void)
+{
+	uint32_t number = book->writers[me].last + 1;
+	struct key key = { .writer = me, .number = number };
+	unsigned char value[VALUE_MAX];
+	unsigned long long total;
+	int length;
+
+	*state_of_transaction(me, number) = BEGUN;
+	book->writers[me].last = number;
+	must_succeed(WRITERS_GO_ON, "begin", store->begin(1));
+	book->writers[me].inside = 1;
+	must_succeed(WRITERS_GO_ON, "read", get_total(&total));
+	linger();
+	for (key.record = 0; key.record < RECORDS; key.record++) {
+		length = make_value(&key, value);
+		must_succeed(WRITERS_GO_ON, "write", store->put(&key, value, length));
+		linger();
+	}
+	if (number > KEPT) {
+		key.number = number - KEPT;
+		for (key.record = 0; key.record < RECORDS; key.record++)
+			must_succeed(WRITERS_GO_ON, "remove", store->remove(&key));
+	}
+	must_succeed(WRITERS_GO_ON, "write", put_total(total + 1));
+	linger();
+	must_succeed(WRITERS_GO_ON, "commit", store->commit());
+	*state_of_transaction(me, number) = DONE;
+	book->writers[me].inside = 0;
+}
+
+/* What another writer has logged as done, a reader finds. */
+static void read_some(void)
+{
+	struct key key = { .writer = 1 + any_below(WRITERS) };
+	uint32_t last = book->writers[key.writer].last;
+	int done;
+
+	if (last < 2)
+		return;
+	/* The oldest may be removed meanwhile: not the last few. */
+	key.number = last - any_below(last < KEPT / 2 ? last - 1 : KEPT / 2);
+	key.record = any_below(RECORDS);
+	done = *state_of_transaction(key.writer, key.number) == DONE;
+	must_succeed(WRITERS_GO_ON, "begin to read", store->begin(0));
+	if (!look_up(&key) && done && book->writers[key.writer].last < key.number + KEPT)
+		fails(COMMITTED_RECORDS_READ_BACK,
+		      "a reader misses record %u of transaction %u of writer %u",
+		      key.record, key.number, key.writer);
+	linger();
+	store->end_reading();
+	if (store->hold) {
+		must_succeed(WRITERS_GO_ON, "hold", store->hold(&key));
+		linger();
+	}
+}
+
+static void step(void)
+{
+	if (!any_below(3))
+		read_some();
+	else if (book->writers[me].last - book->writers[me].checked < KEPT)
+		write_some();
+	else
+		poll(NULL, 0, 1);
+}
+
+static void enter(void)
+{
+	if (book->writers[me].inside) {
+		book->writers[me].inside = 0;
+		book->writers[me].died_inside++;
+	}
+	must_succeed(WRITERS_GO_ON, "open", store->open());
+}
+
+/* How many records of a transaction are there. */
+static int count_records(int writer, uint32_t number)
+{
+	struct key key = { .writer = writer, .number = number };
+	int found = 0;
+
+	for (key.record = 0; key.record < RECORDS; key.record++)
+		found += look_up(&key);
+	return found;
+}
+
+static void check_writer(int writer)
+{
+	uint32_t last = book->writers[writer].last;
+	uint32_t number = last > KEPT ? last - KEPT + 1 : 1;
+
+	if (book->writers[writer].checked < number - 1)
+		number = book->writers[writer].checked + 1;
+	for (; number <= last; number++) {
+		volatile unsigned char *state = state_of_transaction(writer, number);
+		int fresh = number > book->writers[writer].checked;
+		/* One that was rolled back removed nothing, too. */
+		int found = number + KEPT > last ? count_records(writer, number) : -1;
+
+		if (found > 0 && found < RECORDS)
+			fails(TRANSACTIONS_ARE_WHOLE, "%d of %d records of transaction %u of writer %d",
+			      found, RECORDS, number, writer);
+		if (*state == DONE && !found)
+			fails(COMMITTED_RECORDS_READ_BACK, "transaction %u of writer %d is lost",
+			      number, writer);
+		if (*state == UNDONE && found > 0)
+			fails(TRANSACTIONS_ARE_WHOLE, "transaction %u of writer %d came back",
+			      number, writer);
+		if (*state == BEGUN && found >= 0)
+			*state = found ? DONE : UNDONE;
+		if (fresh && *state == DONE)
+			book->total++;
+	}
+	book->writers[writer].checked = last;
+}
+
+static void check(void)
+{
+	unsigned long long total;
+
+	must_succeed(WRITERS_GO_ON, "open", store->open());
+	must_succeed(WRITERS_GO_ON, "begin to read", store->begin(0));
+	for (int writer = 1; writer <= WRITERS; writer++)
+		check_writer(writer);
+	must_succeed(COMMITTED_RECORDS_READ_BACK, "read", get_total(&total));
+	store->end_reading();
+	if (total != book->total)
+		fails(TRANSACTIONS_ARE_WHOLE, "the shared record counts %llu transactions, not %llu",
+		      total, book->total);
+	must_succeed(DATABASE_IS_CLEAN, "examine", store->examine());
+	/* Nobody pauses for ever, so the next writer must get on as well. */
+	must_succeed(WRITERS_GO_ON, "begin", store->begin(1));
+	must_succeed(WRITERS_GO_ON, "commit", store->commit());
+}
+
+static void summarize(void)
+{
+	unsigned int died = 0;
+
+	for (int writer = 1; writer <= WRITERS; writer++)
+		died += book->writers[writer].died_inside;
+	tell("%llu transactions committed and read back, %u times a writer died in one",
+	     book->total, died);
+	if (!died || !book->total)
+		fails(WRITERS_DIED, "no writer died in a transaction, or none ended one");
+}
+
+static void open_book(void)
+{
+	book = shared_memory(sizeof(*book));
+}
+
+#endif /* RECORDS_H */

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A tree of 64 processes that share 16 robust mutexes, plain ones and such with
+ * priority inheritance, and kill each other at random: see crowd.h.
+ *
+ * With musl there are only plain ones, see is_pi().
+ *
+ * Each mutex guards two accounts, between which its owner moves money. He keeps
+ * a journal, so that whoever gets EOWNERDEAD can undo what was half done. He may
+ * hold several mutexes at once, and dies with all of them.
+ *
+ *   killtree.locks_come_in_time	Every attempt to lock ends within the time
+ *			limit, whoever was killed meanwhile.
+ *   killtree.owners_died	Members were killed, and EOWNERDEAD was seen: else
+ *			nothing was tested.
+ *   killtree.data_is_whole	Whoever gets a mutex without EOWNERDEAD finds
+ *			nothing half done, and nobody inside. The sum is right
+ *			always, if need be after the journal was undone.
+ *   killtree.nothing_done_is_lost	All mutexes together count at least as many
+ *			operations as the members completed, and at most one more
+ *			for each mutex that a death left.
+ *   killtree.locks_can_be_taken	In every pause each mutex can be locked.
+ */
+#include "crowd.h"
+#include <pthread.h>
+#include <sched.h>
+
+#define CELLS		16
+#define TOTAL		1000000
+
+enum {
+	LOCKS_COME_IN_TIME = IN_TIME,
+	OWNERS_DIED = DIED,
+	DATA_IS_WHOLE,
+	NOTHING_DONE_IS_LOST,
+	LOCKS_CAN_BE_TAKEN,
+};
+
+/* What a mutex guards. The journal is open while the accounts may be wrong. */
+struct cell {
+	pthread_mutex_t mutex;
+	volatile int inside;		/* the member who holds it */
+	volatile int open;
+	volatile long long old[2], old_operations;
+	volatile long long account[2];
+	volatile long long operations;
+	volatile unsigned long long owners_died;
+};
+
+static struct {
+	struct cell cells[CELLS];
+	/* What a member waits for: the number of a cell and one, or 0. */
+	volatile int wants[MEMBERS_MAX + 1];
+	volatile long long done[MEMBERS_MAX + 1];
+} *bank;
+
+/*
+ * Not with musl: its trylock takes a mutex that is marked FUTEX_OWNER_DIED by a
+ * compare and exchange of its own, though FUTEX_WAITERS says that the word is the
+ * kernel's to change. The kernel then gives the mutex to the first waiter, and two
+ * have it.
+ */
+static int is_pi(int number)
+{
+#ifdef __GLIBC__
+	return number % 2;
+#else
+	return 0 * number;
+#endif
+}
+
+/* No instruction of one step may move into the next: the owner may die between. */
+static void barrier(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static const char *create_bank(void)
+{
+	pthread_mutexattr_t attributes;
+	int error = 0;
+
+	bank = shared_memory(sizeof(*bank));
+	for (int i = 0; i < CELLS; i++) {
+		pthread_mutexattr_init(&attributes);
+		pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+		error = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+		if (!error && is_pi(i))
+			error = pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
+		if (!error)
+			error = pthread_mutex_init(&bank->cells[i].mutex, &attributes);
+		if (error)
+			return "the C library refuses: no robust mutexes on this kernel";
+		bank->cells[i].account[0] = TOTAL;
+	}
+	return NULL;
+}
+
+/* What is to be known of a mutex whose structure is the C library's secret. */
+static void show_cell(int number)
+{
+	struct cell *cell = &bank->cells[number];
+	char words[200] = "";
+
+	for (size_t i = 0; i < 10; i++)
+		snprintf(words + strlen(words), sizeof(words) - strlen(words), " %08x",
+			 ((volatile unsigned int *)&cell->mutex)[i]);
+	tell("mutex %d (%s):%s, inside is member %d, journal %s", number,
+	     is_pi(number) ? "PI" : "plain", words, cell->inside,
+	     cell->open ? "open" : "closed");
+}
+
+static void explain(int member)
+{
+	int wanted = bank->wants[member];
+	char state[4];
+
+	if (!wanted)
+		return;
+	show_cell(wanted - 1);
+	for (int i = 1; i <= MEMBERS_MAX; i++) {
+		if (bank->wants[i] != wanted || !crowd->members[i].pid)
+			continue;
+		state_of(crowd->members[i].pid, state, sizeof(state));
+		tell("member %d, process %d, state %s, waits for it", i,
+		     crowd->members[i].pid, state);
+	}
+}
+
+static void undo(int number)
+{
+	struct cell *cell = &bank->cells[number];
+
+	if (!cell->open)
+		return;
+	cell->account[0] = cell->old[0];
+	cell->account[1] = cell->old[1];
+	cell->operations = cell->old_operations;
+	barrier();
+	cell->open = 0;
+}
+
+/* True once this process has the mutex, and its data are as they should be. */
+static int take_over(int number, int error)
+{
+	struct cell *cell = &bank->cells[number];
+
+	if (error == EOWNERDEAD) {
+		__atomic_add_fetch(&cell->owners_died, 1, __ATOMIC_SEQ_CST);
+		undo(number);
+		cell->inside = me;
+		error = pthread_mutex_consistent(&cell->mutex);
+		if (error)
+			fails(DATA_IS_WHOLE, "mutex %d cannot be made consistent: %s",
+			      number, strerror(error));
+	} else if (error) {
+		fails(LOCKS_COME_IN_TIME, "member %d gets no mutex: %s", me, strerror(error));
+		explain(me);
+		return 0;
+	} else if (cell->inside || cell->open) {
+		fails(DATA_IS_WHOLE, "member %d is told nothing of what member %d left half done",
+		      me, cell->inside);
+		show_cell(number);
+	}
+	cell->inside = me;
+	if (cell->account[0] + cell->account[1] != TOTAL) {
+		fails(DATA_IS_WHOLE, "mutex %d guards %lld + %lld, which is not %d", number,
+		      cell->account[0], cell->account[1], TOTAL);
+		show_cell(number);
+	}
+	return 1;
+}
+
+static int lock_in_time(struct cell *cell)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += (time_t)patience + 1;
+	return pthread_mutex_timedlock(&cell->mutex, &end);
+}
+
+/* False where the mutex was only tried and is somebody else's. */
+static int acquire(int number)
+{
+	struct cell *cell = &bank->cells[number];
+	int error, how = any_below(4);
+
+	bank->wants[me] = number + 1;
+	if (how == 0)
+		error = pthread_mutex_trylock(&cell->mutex);
+	else if (how == 1)
+		error = lock_in_time(cell);
+	else
+		error = pthread_mutex_lock(&cell->mutex);
+	if (how == 0 && error == EBUSY) {
+		bank->wants[me] = 0;
+		return 0;
+	}
+	error = take_over(number, error);
+	bank->wants[me] = 0;
+	return error;
+}
+
+static void release(int number)
+{
+	struct cell *cell = &bank->cells[number];
+	int error;
+
+	cell->inside = 0;
+	error = pthread_mutex_unlock(&cell->mutex);
+	if (error)
+		fails(DATA_IS_WHOLE, "mutex %d cannot be unlocked: %s", number, strerror(error));
+}
+
+/* Let others come: to wait for the mutex, or to kill its owner. */
+static void linger(void)
+{
+	switch (any_below(16)) {
+	case 0:
+		if (!any_below(4))
+			poll(NULL, 0, 1);
+		break;
+	case 1:
+	case 2:
+	case 3:
+	case 4:
+		sched_yield();
+		break;
+	case 5:
+		if (!any_below(8))
+			kill(getpid(), SIGKILL);
+		break;
+	default:
+		for (volatile int i = any_below(500); i > 0; i--)
+			;
+	}
+}
+
+/* Move money, and do the same with mutexes of higher numbers in the middle of it. */
+static void transfer(int first, int more)
+{
+	int number = first + any_below(CELLS - first), amount = any_below(100);
+	struct cell *cell = &bank->cells[number];
+
+	if (!acquire(number))
+		return;
+	cell->old[0] = cell->account[0];
+	cell->old[1] = cell->account[1];
+	cell->old_operations = cell->operations;
+	barrier();
+	cell->open = 1;
+	barrier();
+	cell->account[0] -= amount;
+	linger();
+	if (more && number + 1 < CELLS)
+		transfer(number + 1, more - 1);
+	cell->account[1] += amount;
+	cell->operations++;
+	barrier();
+	cell->open = 0;
+	barrier();
+	bank->done[me]++;
+	linger();
+	release(number);
+	linger();
+}
+
+/* Whoever was this member before may have died waiting. */
+static void enter(void)
+{
+	bank->wants[me] = 0;
+}
+
+static void step(void)
+{
+	transfer(0, any_below(4));
+}
+
+static void check(void)
+{
+	long long operations = 0, done = 0, died = 0;
+	int error;
+
+	for (int i = 0; i < CELLS; i++) {
+		error = lock_in_time(&bank->cells[i]);
+		if (error && error != EOWNERDEAD) {
+			fails(LOCKS_CAN_BE_TAKEN, "mutex %d cannot be locked in a pause: %s", i,
+			      strerror(error));
+			show_cell(i);
+			continue;
+		}
+		if (take_over(i, error))
+			release(i);
+		operations += bank->cells[i].operations;
+		died += bank->cells[i].owners_died;
+	}
+	for (int i = 1; i <= MEMBERS_MAX; i++)
+		done += bank->done[i];
+	if (operations < done || operations > done + died)
+		fails(NOTHING_DONE_IS_LOST,
+		      "%lld operations counted, %lld were completed, %lld owners died",
+		      operations, done, died);
+}
+
+#ifndef __GLIBC__
+/*
+ * musl's pthread_mutex_unlock() empties list_op_pending before it wakes, and its
+ * waiters have none set: who is killed there takes a wakeup with him that no
+ * kernel can know of. The next one who locks and unlocks makes up for it.
+ */
+static void wake_sleepers(int member)
+{
+	int wanted = bank->wants[member], error;
+
+	if (!wanted)
+		return;
+	error = lock_in_time(&bank->cells[wanted - 1]);
+	if ((!error || error == EOWNERDEAD) && take_over(wanted - 1, error))
+		release(wanted - 1);
+}
+#define NUDGE wake_sleepers
+#else
+#define NUDGE NULL
+#endif
+
+static void summarize(void)
+{
+	long long operations = 0, plain = 0, pi = 0;
+
+	for (int i = 0; i < CELLS; i++) {
+		operations += bank->cells[i].operations;
+		*(is_pi(i) ? &pi : &plain) += bank->cells[i].owners_died;
+	}
+	tell("%lld operations; EOWNERDEAD %lld times of plain mutexes, %lld of PI ones",
+	     operations, plain, pi);
+	if (!plain || (is_pi(1) && !pi))
+		fails(OWNERS_DIED, "no owner died, of one kind of mutexes or both");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct work killtree = {
+		.members = 64,
+		.children = 4,
+		.tests = {
+			"killtree.locks_come_in_time",
+			"killtree.owners_died",
+			"killtree.data_is_whole",
+			"killtree.nothing_done_is_lost",
+			"killtree.locks_can_be_taken",
+		},
+		.prepare = create_bank,
+		.enter = enter,
+		.step = step,
+		.check = check,
+		.explain = explain,
+		/* With glibc a lost wakeup is a failure: no hole of its own is known here. */
+		.nudge = NUDGE,
+		.summarize = summarize,
+	};
+
+	return crowd_main(&killtree, argc, argv);
+}
