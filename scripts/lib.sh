@@ -205,7 +205,7 @@ load_arch()
 		die "unknown architecture '$1': there are $(files_in "$top/scripts/arch")"
 	arch=$1
 	# Not every architecture has these.
-	libcs='' libc_packages='' clients='' client_packages=''
+	libcs='' libc_packages='' clients='' client_packages='' parameters=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
 	for setting in kernel_arch cross qemu machine console image packages user_compilers config smp; do
