@@ -6,12 +6,13 @@
 ARCH ?= x86_64
 FLAVOUR ?= full
 
-.PHONY: help run test bench kernel shell export check-series check-patches check-scripts check-docs \
-	check-bisect check-reference clean
+.PHONY: help run test test-arch bench kernel shell export check-series check-patches check-scripts check-docs \
+	check-bisect check-reference check-input check-placeholder clean
 
 help:
 	@echo 'make run            kill -9 the owner of a lock, without the series and with it; then the selftests'
 	@echo 'make test           everything that is checked: series, scripts, selftests, control'
+	@echo 'make test-arch      the series on every architecture, or on those that ARCHS="..." names'
 	@echo 'make bench          measure the cost of an exit, here and in what it competes with'
 	@echo 'make shell          an interactive shell in a guest on the kernel with the series'
 	@echo 'make kernel         build one kernel: FLAVOUR=full|ground|base|debug (default full)'
@@ -22,6 +23,8 @@ help:
 	@echo 'make check-docs     build the documents and manual pages without a warning'
 	@echo 'make check-bisect   build and boot the kernel after each patch of the series'
 	@echo 'make check-reference  run the selftests on the unpatched base'
+	@echo 'make check-input    bad input ends each script with one line that says so'
+	@echo 'make check-placeholder  an architecture that has only the placeholder builds and boots'
 	@echo 'make clean          empty build/'
 	@echo
 	@echo 'ARCH=NAME chooses the architecture (default x86_64, see scripts/arch/).'
@@ -31,6 +34,9 @@ run:
 
 test:
 	@scripts/test $(ARCH)
+
+test-arch:
+	@scripts/test-arch $(ARCHS)
 
 kernel:
 	@scripts/build-kernel $(ARCH) $(FLAVOUR)
@@ -48,5 +54,5 @@ export:
 check-bisect check-reference:
 	@scripts/$@ $(ARCH)
 
-check-series check-patches check-scripts check-docs clean:
+check-series check-patches check-scripts check-docs check-input check-placeholder clean:
 	@scripts/$@

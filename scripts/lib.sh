@@ -198,14 +198,25 @@ files_in()
 	(cd "$1" && echo *)
 }
 
+# is_name_in NAME DIRECTORY: there is such a file, right in there.
+is_name_in()
+{
+	case $1 in
+	'' | */*) return 1 ;;
+	esac
+	[ -f "$2/$1" ]
+}
+
 # load_arch NAME: sets the variables that scripts/arch/NAME describes.
 load_arch()
 {
-	[ -n "$1" ] && [ -f "$top/scripts/arch/$1" ] ||
+	is_name_in "$1" "$top/scripts/arch" ||
 		die "unknown architecture '$1': there are $(files_in "$top/scripts/arch")"
 	arch=$1
-	# Not every architecture has these.
-	libcs='' libc_packages='' clients='' client_packages='' parameters=''
+	# What few of them set.
+	# shellcheck disable=SC2034 # for the scripts that boot
+	memory=1G parameters='' untestable=''
+	libcs='' libc_packages='' clients='' client_packages=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
 	for setting in kernel_arch cross qemu machine console image packages user_compilers config smp; do
@@ -213,12 +224,38 @@ load_arch()
 	done
 }
 
+# word_sizes: the labels of user_compilers.
+word_sizes()
+{
+	for pair in $user_compilers; do
+		echo "${pair%%:*}"
+	done
+}
+
+# user_compiler LABEL: the compiler of one word size, and its options.
+user_compiler()
+{
+	for pair in $user_compilers; do
+		[ "${pair%%:*}" != "$1" ] || echo "${pair#*:}" | tr , ' '
+	done
+}
+
+# untestable: the tests that may skip themselves wherever they run, one a line.
+untestable()
+{
+	# A pattern has a star, which is no name of a file here.
+	set -f
+	# shellcheck disable=SC2086 # a list of words
+	printf '%s\n' $untestable
+	set +f
+}
+
 # test_items: all that a guest of this architecture is tested with, for --run.
 test_items()
 {
 	{
-		for pair in $user_compilers; do
-			echo "kill9:${pair%%:*} selftests:${pair%%:*} killtree:${pair%%:*}"
+		for label in $(word_sizes); do
+			echo "kill9:$label selftests:$label killtree:$label"
 		done
 		for triple in $libcs; do
 			echo "robust_pthread:${triple%%:*}"
@@ -232,10 +269,12 @@ test_items()
 }
 
 # load_flavour NAME: sets source, the kernel tree that this flavour is built from,
-# and flavour_patch, what is applied on top of it, which only benchmarks have.
+# and flavour_patch, what is applied on top of it, which only benchmarks have. The
+# tree is the whole series, its first patch alone (ground), none of it (base), or
+# the series up to a patch, which is named by its subject: numbers move.
 load_flavour()
 {
-	[ -n "$1" ] && [ "$1" != common ] && [ -f "$top/scripts/config/$1" ] ||
+	[ "$1" != common ] && is_name_in "$1" "$top/scripts/config" ||
 		die "unknown flavour '$1': there are $(files_in "$top/scripts/config" | sed 's/common *//')"
 	flavour=$1
 	revision=$(sed -n 's/^# source: *//p' "$top/scripts/config/$flavour")
@@ -246,7 +285,8 @@ load_flavour()
 	case $revision in
 	series) source=$build/linux ;;
 	ground | base) source=$build/source-$revision ;;
-	*) die "scripts/config/$flavour has no line '# source: series', 'ground' or 'base': add one" ;;
+	'patch '?*) source=$build/source-$flavour ;;
+	*) die "scripts/config/$flavour has no line '# source: series', 'ground', 'base' or 'patch SUBJECT': add one" ;;
 	esac
 	# shellcheck disable=SC2034 # for the scripts that build
 	[ -z "$flavour_patch" ] || source=$build/source-$flavour

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Robust futexes are absent: both system calls, called as they should be, answer
+ * ENOSYS, while futexes themselves are there. Exit status 0 if all this is so.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/futex.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Some 32-bit architectures have only the system call with 64-bit times. */
+#ifndef SYS_futex
+#define SYS_futex SYS_futex_time64
+#endif
+
+static struct robust_list_head head = { .list = { &head.list } };
+static unsigned int word;
+
+static int is_absent(const char *name, long result)
+{
+	if (result == -1 && errno == ENOSYS) {
+		printf("%s: ENOSYS, as it should be\n", name);
+		return 1;
+	}
+	printf("%s: %s, which is wrong\n", name, result < 0 ? strerror(errno) : "success");
+	return 0;
+}
+
+int main(void)
+{
+	void *found = NULL;
+	size_t length = 0;
+	int right = 1;
+
+	right &= is_absent("set_robust_list", syscall(SYS_set_robust_list, &head, sizeof(head)));
+	right &= is_absent("get_robust_list", syscall(SYS_get_robust_list, 0, &found, &length));
+	if (syscall(SYS_futex, &word, FUTEX_WAKE, 1, NULL, NULL, 0)) {
+		printf("futex: %s, which is wrong\n", strerror(errno));
+		right = 0;
+	}
+	return !right;
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What scripts/guest/items/ are, for a guest that has no shell: each of them is
+ * a link to this program, which looks at the name that it was called by.
+ *
+ *   selftests[:LABEL]      the programs that the futex selftests' own run.sh
+ *                          starts, in its order and with its arguments
+ *   bench[:WHAT[:LABEL]]   the benchmark of robust futexes
+ *   NAME[:LABEL[:WORD...]] any other: /programs/LABEL/NAME with those words
+ *
+ * A line "run ./PROGRAM ARGUMENT..." of run.sh, or one without the "run", starts
+ * a program. The argument $COLOR is left out: that is what it comes to where no
+ * terminal is. A line that starts a program in any way that only a shell can
+ * follow is a failed test, so that nothing is left out in silence.
+ *
+ * The output is that of kselftest's runner, but that each program, not run.sh,
+ * is a test by itself: it is known which of them died or took too long.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINES_MAX 256
+#define WORDS_MAX 64
+
+/* Where the guest's directories are: scripts/check-guest-programs has its own. */
+#ifndef ROOT
+#define ROOT ""
+#endif
+
+/* Seconds for one program: guest.limit is the limit for all of them. */
+#ifndef LIMIT
+#define LIMIT 120
+#endif
+
+/* The exit status of a test that skipped itself. */
+#define SKIPPED 4
+
+/* What run.sh starts: the line, the words in it, and whether they can be run. */
+struct command {
+	char *line;
+	char *words[WORDS_MAX + 1];
+	int count;
+	int needs_shell;
+};
+
+static struct command commands[LINES_MAX];
+static int command_count;
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+static void add_word(struct command *command, char *word)
+{
+	if (!strcmp(word, "$COLOR"))
+		return;
+	if (command->count == WORDS_MAX || strpbrk(word, "$`'\"\\|&;<>(){}*?[~#="))
+		command->needs_shell = 1;
+	else
+		command->words[command->count++] = word;
+}
+
+static void add_line(char *line)
+{
+	struct command *command = &commands[command_count];
+	char *word, *copy;
+
+	line += strspn(line, " \t");
+	line[strcspn(line, "\n")] = 0;
+	/* Comments, and all that starts no program. */
+	if (*line == '#' || !strstr(line, "./"))
+		return;
+	if (command_count == LINES_MAX) {
+		fprintf(stderr, "selftests: run.sh starts more than %d programs\n", LINES_MAX);
+		exit(1);
+	}
+	command_count++;
+	if (!strncmp(line, "run ", 4))
+		line += 4;
+	command->line = strdup(line);
+	copy = strdup(line);
+	while ((word = strtok_r(copy, " \t", &copy)))
+		add_word(command, word);
+	if (!command->count || strncmp(command->words[0], "./", 2))
+		command->needs_shell = 1;
+}
+
+static void read_script(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char line[1024];
+
+	if (!file) {
+		fprintf(stderr, "selftests: cannot read %s: %s\n", path, strerror(errno));
+		exit(1);
+	}
+	while (fgets(line, sizeof(line), file))
+		add_line(line);
+	fclose(file);
+}
+
+/*
+ * Both ends of what a program writes to. Into a terminal it writes each line
+ * when it is complete, so that no line is lost when it or the kernel dies.
+ */
+static int open_output(int *reader, int *writer)
+{
+	struct termios raw;
+
+	*reader = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	if (*reader < 0)
+		return -1;
+	if (grantpt(*reader) || unlockpt(*reader))
+		return -1;
+	*writer = open(ptsname(*reader), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (*writer < 0 || tcgetattr(*writer, &raw))
+		return -1;
+	cfmakeraw(&raw);
+	return tcsetattr(*writer, TCSANOW, &raw);
+}
+
+static int inside_line;
+
+/* Passes on what there is to read, each line with the mark of a subtest. */
+static int relay(int reader)
+{
+	char buffer[4096];
+	ssize_t got;
+
+	while ((got = read(reader, buffer, sizeof(buffer))) > 0) {
+		for (ssize_t i = 0; i < got; i++) {
+			if (!inside_line)
+				fputs("# ", stdout);
+			inside_line = buffer[i] != '\n';
+			putchar(buffer[i]);
+		}
+	}
+	return got < 0 && errno == EAGAIN;
+}
+
+static void become(struct command *command, int output)
+{
+	/* Its signals and its orphans stay in a group of its own. */
+	setpgid(0, 0);
+	dup2(output, STDOUT_FILENO);
+	dup2(output, STDERR_FILENO);
+	execv(command->words[0], command->words);
+	fprintf(stderr, "cannot run %s: %s\n", command->words[0], strerror(errno));
+	_exit(127);
+}
+
+/* Whether the program came to its end within the time. */
+static int run(struct command *command, int *status)
+{
+	double deadline = seconds() + LIMIT;
+	int reader, writer, ended = 0;
+	struct pollfd output;
+	pid_t pid;
+
+	if (open_output(&reader, &writer)) {
+		perror("selftests: no terminal for a program's output");
+		exit(1);
+	}
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0) {
+		perror("selftests: cannot fork");
+		exit(1);
+	}
+	if (!pid)
+		become(command, writer);
+	setpgid(pid, pid);
+	close(writer);
+
+	output.fd = reader;
+	output.events = POLLIN;
+	while (!ended && seconds() < deadline) {
+		poll(&output, 1, 20);
+		if (!relay(reader))
+			output.fd = -1;
+		ended = waitpid(pid, status, WNOHANG) == pid;
+	}
+	/* Whatever it left behind must not disturb the next one. */
+	kill(-pid, SIGKILL);
+	if (!ended)
+		waitpid(pid, status, 0);
+	relay(reader);
+	close(reader);
+	if (inside_line)
+		putchar('\n');
+	inside_line = 0;
+	return ended;
+}
+
+static void report(struct command *command, int number)
+{
+	int status, ended;
+
+	if (command->needs_shell) {
+		printf("not ok %d selftests: futex: %s # only a shell can run this line of run.sh\n",
+		       number, command->line);
+		return;
+	}
+	printf("# selftests: futex: %s\n", command->line);
+	ended = run(command, &status);
+	if (ended && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		printf("ok %d", number);
+	else if (ended && WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
+		printf("ok %d", number);
+	else
+		printf("not ok %d", number);
+	printf(" selftests: futex:");
+	for (int i = 0; i < command->count; i++)
+		printf(" %s", command->words[i] + (i ? 0 : 2));
+	if (!ended)
+		printf(" # TIMEOUT %d seconds\n", LIMIT);
+	else if (WIFSIGNALED(status))
+		printf(" # signal=%d\n", WTERMSIG(status));
+	else if (WEXITSTATUS(status) == SKIPPED)
+		printf(" # SKIP\n");
+	else if (WEXITSTATUS(status))
+		printf(" # exit=%d\n", WEXITSTATUS(status));
+	else
+		printf("\n");
+	fflush(stdout);
+}
+
+static int selftests(const char *label)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), ROOT "/selftests/%s/futex/functional", label);
+	if (chdir(path)) {
+		fprintf(stderr, "selftests: cannot enter %s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	read_script("run.sh");
+	printf("TAP version 13\n1..%d\n", command_count);
+	for (int i = 0; i < command_count; i++)
+		report(&commands[i], i + 1);
+	/* As of kselftest's runner: the results tell, this status does not. */
+	return command_count ? 0 : 1;
+}
+
+static void show_clock(void)
+{
+	char name[64] = "unknown\n";
+	FILE *file = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "r");
+
+	if (file && !fgets(name, sizeof(name), file))
+		perror("bench: cannot read the name of the clock source");
+	if (file)
+		fclose(file);
+	printf("# clock source: %s", name);
+	fflush(stdout);
+}
+
+static int bench(const char *what, const char *label)
+{
+	char path[256];
+	FILE *file = fopen(ROOT "/proc/sys/kernel/sched_rt_runtime_us", "w");
+
+	/* By default real-time threads must leave time to others, who do nothing. */
+	if (file) {
+		fputs("-1\n", file);
+		fclose(file);
+	}
+	show_clock();
+	snprintf(path, sizeof(path), ROOT "/selftests/%s/futex/functional/robust_bench", label);
+	if (!strcmp(what, "all"))
+		execl(path, path, "--unlimited", NULL);
+	else if (!strcmp(what, "guard"))
+		execl(path, path, "--unlimited", "--measure", "exit", "--locks", "1000000",
+		      "--variant", "shared/ordered/none", "--variant", "shared/ordered/bit", NULL);
+	else if (!strcmp(what, "free"))
+		execl(path, path, "--measure", "exit-nothing", "--measure", "exit-empty",
+		      "--measure", "mappings", NULL);
+	else
+		errno = EINVAL;
+	fprintf(stderr, "bench: cannot run '%s' of %s: %s\n", what, path, strerror(errno));
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
+	const char *label = argc > 1 ? argv[1] : "default";
+	char path[256];
+
+	if (!strcmp(name, "selftests"))
+		return selftests(label);
+	if (!strcmp(name, "bench"))
+		return bench(argc > 1 ? argv[1] : "all", argc > 2 ? argv[2] : "default");
+	if (!strcmp(name, "runner")) {
+		fprintf(stderr, "runner: is called by the names of scripts/guest/items/, in a guest without a shell\n");
+		return 1;
+	}
+	snprintf(path, sizeof(path), ROOT "/programs/%s/%s", label, name);
+	if (argc > 1)
+		argv[1] = path;
+	else
+		argv[0] = path;
+	execv(path, argc > 1 ? argv + 1 : argv);
+	fprintf(stderr, "%s: cannot run %s: %s\n", name, path, strerror(errno));
+	return 127;
+}
