@@ -22,6 +22,7 @@ help:
 	@echo 'make check-scripts  shellcheck on every script'
 	@echo 'make check-docs     build the documents and manual pages without a warning'
 	@echo 'make check-bisect   build and boot the kernel after each patch of the series'
+	@echo 'make check-debug    run all tests on a kernel with KASAN, lockdep and their like'
 	@echo 'make check-reference  run the selftests on the unpatched base'
 	@echo 'make check-input    bad input ends each script with one line that says so'
 	@echo 'make check-placeholder  an architecture that has only the placeholder builds and boots'
@@ -51,7 +52,7 @@ shell:
 export:
 	@scripts/export-series
 
-check-bisect check-reference:
+check-bisect check-debug check-reference:
 	@scripts/$@ $(ARCH)
 
 check-series check-patches check-scripts check-docs check-input check-placeholder clean:
