@@ -259,8 +259,6 @@ test_items()
 		done
 		for triple in $libcs; do
 			echo "robust_pthread:${triple%%:*}"
-			# What is linked how makes no difference to the tree: one more library does.
-			[ "${triple##*:}" = dynamic ] || echo "killtree:${triple%%:*}"
 		done
 		for pair in $clients; do
 			echo "${pair#*:}:${pair%%:*}"

@@ -96,6 +96,8 @@ struct robust_entry {
  * @end:		the list field of the registered head: a link to it ends
  *			the list
  * @compat:		whether the list is a 32-bit one
+ * @patience:		how often it may still try again after a kill, see
+ *			robust_try_again()
  * @futex_offset:	distance from a list entry to its futex word
  * @entry:		the entry to visit next
  * @pending:		the lock of list_op_pending; its link is NULL if none
@@ -112,6 +114,7 @@ struct robust_entry {
 struct robust_walk {
 	void __user *end;
 	bool compat;
+	unsigned int *patience;
 	unsigned long futex_offset;
 	struct robust_entry entry;
 	struct robust_entry pending;
@@ -250,71 +253,67 @@ static bool robust_compat(const struct robust_walk *walk)
 /*
  * An access has failed. Was it because of a kill?
  *
- * A fault that has to wait, for a page or for the mmap_lock, gives up if a kill
- * is pending. That serves a task which dies the sooner for it. This one is
- * dying already, and its locks must not depend on whether somebody kills the
- * process as well. Put the kill out of sight for one more try. A fault that
- * never ends can still be ended, by one more kill; robust_restore_kill() puts
- * the kill back in its place after the walk.
+ * A fault that has to wait for a page gives up if a kill is pending. That
+ * serves a task which dies the sooner for it. This one is dying already, and
+ * its locks must not depend on whether somebody kills the process as well. Nor
+ * may a page that never comes keep the process from dying. So try again at each
+ * tick, for a second in all: what the first fault began to read is there then.
  */
-static bool robust_try_again(void)
+static bool robust_try_again(unsigned int *patience)
 {
-	if (!fatal_signal_pending(current))
+	if (!fatal_signal_pending(current) || !*patience)
 		return false;
 
-	clear_thread_flag(TIF_SIGPENDING);
+	--*patience;
+	schedule_timeout_uninterruptible(1);
 	return true;
 }
 
-static void robust_restore_kill(void)
-{
-	if (__fatal_signal_pending(current))
-		set_thread_flag(TIF_SIGPENDING);
-}
-
 /* Access user memory; nonzero if the access fails for good. */
-#define robust_access(access)						\
+#define robust_access(patience, access)					\
 ({									\
 	int __failed;							\
 									\
 	do {								\
 		__failed = (access);					\
-	} while (unlikely(__failed) && robust_try_again());		\
+	} while (unlikely(__failed) && robust_try_again(patience));	\
 	__failed;							\
 })
 
 /* Read a word of the list, as wide as the thread's pointers. */
-static int robust_read(const struct robust_walk *walk, unsigned long *value,
-		       void __user *from)
+static __always_inline int robust_read(bool compat, unsigned int *patience,
+				       unsigned long *value, void __user *from)
 {
+	unsigned long __user *wide_from = from;
+	compat_ulong_t __user *narrow_from = from;
 	compat_ulong_t narrow;
 
-	if (!robust_compat(walk))
-		return robust_access(get_user(*value,
-					      (unsigned long __user *)from));
+	if (!compat)
+		return robust_access(patience, get_user(*value, wide_from));
 
-	if (robust_access(get_user(narrow, (compat_ulong_t __user *)from)))
+	if (robust_access(patience, get_user(narrow, narrow_from)))
 		return -EFAULT;
 	*value = narrow;
 	return 0;
 }
 
-static void __user *robust_pointer(const struct robust_walk *walk,
-				   unsigned long value)
+static __always_inline void __user *robust_pointer(bool compat,
+						   unsigned long value)
 {
-	return robust_compat(walk) ? compat_ptr(value) : (void __user *)value;
+	return compat ? compat_ptr(value) : (void __user *)value;
 }
 
 /* Read the pointer to a lock that is stored at @from. */
-static int robust_fetch(const struct robust_walk *walk,
-			struct robust_entry *entry, void __user *from)
+static __always_inline int robust_fetch(bool compat, unsigned int *patience,
+					struct robust_entry *entry,
+					void __user *from)
 {
 	unsigned long value;
 
-	if (robust_read(walk, &value, from))
+	if (robust_read(compat, patience, &value, from))
 		return -EFAULT;
 
-	entry->link = robust_pointer(walk, value & ~1UL);
+	entry->link = robust_pointer(compat, value & ~1UL);
 	entry->pi = value & 1;
 	return 0;
 }
@@ -323,7 +322,7 @@ static int robust_fetch(const struct robust_walk *walk,
 static u32 __user *robust_word(const struct robust_walk *walk,
 			       const struct robust_entry *entry)
 {
-	return robust_pointer(walk,
+	return robust_pointer(robust_compat(walk),
 			      (unsigned long)entry->link + walk->futex_offset);
 }
 
@@ -388,13 +387,14 @@ static enum robust_result robust_mark(struct robust_walk *walk,
 	u32 expected, dead;
 
 	if (!IS_ALIGNED((unsigned long)word, sizeof(*word)) ||
-	    robust_access(get_user(*value, word)))
+	    robust_access(walk->patience, get_user(*value, word)))
 		return ROBUST_FAULT;
 
 	while (robust_held(walk, *value) && walk->visits < ROBUST_VISIT_LIMIT) {
 		expected = *value;
 		dead = robust_marked(expected);
-		if (robust_access(futex_atomic_cmpxchg_inuser(value, word,
+		if (robust_access(walk->patience,
+				  futex_atomic_cmpxchg_inuser(value, word,
 							      expected, dead)))
 			return ROBUST_FAULT;
 		if (*value == expected)
@@ -424,7 +424,8 @@ static bool robust_step(struct robust_walk *walk)
 	 * Read the link first: as soon as the lock is marked, another thread
 	 * may take it, and the link is that thread's to write.
 	 */
-	more = !robust_fetch(walk, &walk->entry, entry.link);
+	more = !robust_fetch(robust_compat(walk), walk->patience, &walk->entry,
+			     entry.link);
 
 	if (entry.link == walk->pending.link ||
 	    robust_mark(walk, word, &value) != ROBUST_MARKED)
@@ -596,7 +597,7 @@ static bool robust_more(const struct robust_walk *walk)
  */
 static noinline void robust_walk_entries(struct robust_walk *walk)
 {
-	u32 __user *words[ROBUST_BATCH];
+	u32 __user *words[ROBUST_BATCH] __uninitialized;
 	bool more = true;
 
 	walk->words = words;
@@ -649,26 +650,13 @@ static void robust_release_pending(struct robust_walk *walk)
 		futex_wake(word, FLAGS_SHARED, 1, FUTEX_BITSET_MATCH_ANY);
 }
 
-/* Walk the list of a head whose other two fields are at these addresses. */
-static void robust_walk_head(struct robust_walk *walk,
-			     void __user *futex_offset,
-			     void __user *list_op_pending)
+/* There is a lock on the list, or one that is pending. */
+static noinline void robust_walk_locks(struct robust_walk *walk,
+				       void __user *futex_offset)
 {
-	/*
-	 * Read this before anything is woken: once its locks are marked,
-	 * a thread that shares the memory may believe this one is gone.
-	 */
-	if (robust_fetch(walk, &walk->pending, list_op_pending))
-		walk->pending.link = NULL;
-	if (robust_fetch(walk, &walk->entry, walk->end))
-		walk->entry.link = walk->end;
-
-	/* Hardly any thread dies with a lock. Look no further then. */
-	if (walk->entry.link == walk->end && !walk->pending.link)
-		return;
-
 	/* Without the offset no futex word can be found. */
-	if (robust_read(walk, &walk->futex_offset, futex_offset))
+	if (robust_read(robust_compat(walk), walk->patience,
+			&walk->futex_offset, futex_offset))
 		return;
 	walk->tid = task_pid_vnr(current);
 
@@ -676,6 +664,41 @@ static void robust_walk_head(struct robust_walk *walk,
 		robust_walk_entries(walk);
 	if (walk->pending.link)
 		robust_release_pending(walk);
+}
+
+/*
+ * Walk the list of a head whose three fields are at these addresses.
+ *
+ * Hardly any thread dies with a lock, but each one of a C library that has
+ * robust mutexes comes here. Find out in few steps that there is none.
+ */
+static __always_inline void robust_walk_head(bool compat,
+					     unsigned int *patience,
+					     void __user *list,
+					     void __user *futex_offset,
+					     void __user *list_op_pending)
+{
+	struct robust_walk walk __uninitialized;
+	struct robust_entry pending = { .link = NULL };
+	struct robust_entry entry = { .link = list };
+
+	/*
+	 * Read both before anything is woken: once its locks are marked, a
+	 * thread that shares the memory may believe this one is gone. What
+	 * cannot be read counts as none.
+	 */
+	robust_fetch(compat, patience, &pending, list_op_pending);
+	robust_fetch(compat, patience, &entry, list);
+
+	if (entry.link == list && !pending.link)
+		return;
+
+	walk.end = list;
+	walk.compat = compat;
+	walk.patience = patience;
+	walk.entry = entry;
+	walk.pending = pending;
+	robust_walk_locks(&walk, futex_offset);
 }
 
 /**
@@ -695,26 +718,19 @@ void exit_robust_list(struct task_struct *tsk)
 #ifdef CONFIG_COMPAT
 	struct compat_robust_list_head __user *compat_head;
 #endif
-	struct robust_walk walk;
+	unsigned int patience = HZ;
 
 	WRITE_ONCE(tsk->robust_list, NULL);
-	if (head) {
-		walk.compat = false;
-		walk.end = &head->list;
-		robust_walk_head(&walk, &head->futex_offset,
-				 &head->list_op_pending);
-	}
+	if (head)
+		robust_walk_head(false, &patience, &head->list,
+				 &head->futex_offset, &head->list_op_pending);
 
 #ifdef CONFIG_COMPAT
 	compat_head = tsk->compat_robust_list;
 	WRITE_ONCE(tsk->compat_robust_list, NULL);
-	if (compat_head) {
-		walk.compat = true;
-		walk.end = &compat_head->list;
-		robust_walk_head(&walk, &compat_head->futex_offset,
+	if (compat_head)
+		robust_walk_head(true, &patience, &compat_head->list,
+				 &compat_head->futex_offset,
 				 &compat_head->list_op_pending);
-	}
 #endif
-
-	robust_restore_kill();
 }

@@ -59,6 +59,9 @@ static int init_mutex(pthread_mutex_t *mutex, int protocol)
 /* What the processes of a test share */
 struct shared {
 	pthread_mutex_t mutex;
+	pthread_cond_t condition;
+	/* What those who sleep on the condition wait for; the mutex guards it */
+	futex_t fulfilled;
 	futex_t locked;
 	futex_t go;
 	/* How many waiters are about to sleep, and how many got the mutex */
@@ -439,6 +442,243 @@ TEST_F(waiters, die_one_after_the_other_at_once)
 	ASSERT_TRUE(start_children(self->shared, self->pids, follow_at_once));
 	EXPECT_TRUE(all_got_it(self->shared, self->owner));
 	EXPECT_EQ(0U, self->shared->failed);
+}
+
+/*
+ * Those who sleep on a condition variable do not hold its mutex, but have to
+ * get it back before they return. They count themselves with the mutex held:
+ * whoever acquires it after all are counted finds all of them asleep.
+ */
+FIXTURE(condition)
+{
+	struct shared *shared;
+	pid_t pids[NR_WAITERS];
+	pid_t owner;
+};
+
+FIXTURE_VARIANT(condition)
+{
+	int protocol;
+};
+
+FIXTURE_VARIANT_ADD(condition, plain) {
+	.protocol = PTHREAD_PRIO_NONE,
+};
+
+FIXTURE_VARIANT_ADD(condition, pi) {
+	.protocol = PTHREAD_PRIO_INHERIT,
+};
+
+FIXTURE_SETUP(condition)
+{
+	pthread_condattr_t attr;
+	int err;
+
+	REQUIRE_ROBUST_LIST();
+
+	self->shared = shared_memory(sizeof(*self->shared));
+	ASSERT_TRUE(!!self->shared);
+	err = init_mutex(&self->shared->mutex, variant->protocol);
+	if (err && variant->protocol == PTHREAD_PRIO_INHERIT)
+		SKIP_TEST("no robust mutexes of this kind");
+	ASSERT_EQ(0, err);
+
+	ASSERT_EQ(0, pthread_condattr_init(&attr));
+	ASSERT_EQ(0, pthread_condattr_setpshared(&attr, PTHREAD_PROCESS_SHARED));
+	ASSERT_EQ(0, pthread_cond_init(&self->shared->condition, &attr));
+}
+
+FIXTURE_TEARDOWN(condition)
+{
+	int i, status;
+
+	for (i = 0; i < NR_WAITERS; i++) {
+		if (self->pids[i] > 0) {
+			kill(self->pids[i], SIGKILL);
+			ends(self->pids[i], &status);
+		}
+	}
+	if (self->owner > 0) {
+		kill(self->owner, SIGKILL);
+		ends(self->owner, &status);
+	}
+}
+
+/* Sleep until it is fulfilled. Returns what the mutex came back with. */
+static int await_condition(struct shared *shared)
+{
+	int ret = pthread_mutex_lock(&shared->mutex);
+
+	shared->waiting++;
+	while (!ret && !shared->fulfilled)
+		ret = pthread_cond_wait(&shared->condition, &shared->mutex);
+	return ret;
+}
+
+/* The first one is told of the owner's death and repairs, the others go on */
+static void await_and_recover(struct shared *shared)
+{
+	int ret = await_condition(shared);
+
+	if (ret == EOWNERDEAD)
+		ret = pthread_mutex_consistent(&shared->mutex) ? EINVAL :
+								 EOWNERDEAD;
+	if (ret != (shared->acquired ? 0 : EOWNERDEAD))
+		shared->failed++;
+	shared->acquired++;
+	pthread_mutex_unlock(&shared->mutex);
+}
+
+/* Nobody dies that holds the mutex */
+static void await_and_go_on(struct shared *shared)
+{
+	if (await_condition(shared))
+		shared->failed++;
+	shared->acquired++;
+	pthread_mutex_unlock(&shared->mutex);
+}
+
+/* The first one gets the mutex from the living, each other one from the dead */
+static void await_and_die(struct shared *shared)
+{
+	if (await_condition(shared) != (shared->acquired ? EOWNERDEAD : 0))
+		shared->failed++;
+	shared->acquired++;
+	kill(getpid(), SIGKILL);
+}
+
+/* The time is up while another process holds the mutex, which then dies */
+static void await_for_a_moment(struct shared *shared)
+{
+	struct timespec limit;
+	int ret;
+
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec++;
+	ret = pthread_mutex_lock(&shared->mutex);
+	shared->waiting++;
+	while (!ret)
+		ret = pthread_cond_timedwait(&shared->condition,
+					     &shared->mutex, &limit);
+	if (ret != EOWNERDEAD)
+		shared->failed++;
+	shared->acquired++;
+	pthread_mutex_unlock(&shared->mutex);
+}
+
+static void fulfil(struct shared *shared)
+{
+	shared->fulfilled = 1;
+	pthread_cond_broadcast(&shared->condition);
+	/* They wake up, and have to wait for the mutex */
+	usleep(100 * 1000);
+}
+
+static void lock_and_fulfil_and_die(struct shared *shared)
+{
+	if (!pthread_mutex_lock(&shared->mutex))
+		fulfil(shared);
+	kill(getpid(), SIGKILL);
+}
+
+static void lock_and_die_when_time_is_up(struct shared *shared)
+{
+	if (!pthread_mutex_lock(&shared->mutex))
+		usleep(1500 * 1000);
+	kill(getpid(), SIGKILL);
+}
+
+/* Have @nr of them asleep on the condition; false if they do not get there */
+static bool start_sleepers(struct shared *shared, pid_t *pids, int nr,
+			   child_fn child)
+{
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		pids[i] = start_child(shared, child);
+		if (pids[i] < 0)
+			return false;
+	}
+	return happens(shared->waiting == (futex_t)nr);
+}
+
+/* Kill one that was started, and see it dead; false if it does not die */
+static bool kill_child(pid_t *pid)
+{
+	int status;
+
+	kill(*pid, SIGKILL);
+	if (!ends(*pid, &status))
+		return false;
+	*pid = 0;
+	return true;
+}
+
+/*
+ * Those that were woken from the condition get the mutex back from an owner
+ * that died: pthread_cond_wait() tells one of them so.
+ */
+TEST_F(condition, is_left_with_the_news_of_a_death)
+{
+	ASSERT_TRUE(start_sleepers(self->shared, self->pids, NR_WAITERS,
+				   await_and_recover));
+	self->owner = start_child(self->shared, lock_and_fulfil_and_die);
+	ASSERT_LT(0, self->owner);
+	EXPECT_TRUE(happens(self->shared->acquired == NR_WAITERS));
+	EXPECT_EQ(0U, self->shared->failed);
+}
+
+/* This news goes before that of the time limit. */
+TEST_F(condition, is_left_with_the_news_of_a_death_when_the_time_is_up)
+{
+	ASSERT_TRUE(start_sleepers(self->shared, self->pids, 1,
+				   await_for_a_moment));
+	self->owner = start_child(self->shared, lock_and_die_when_time_is_up);
+	ASSERT_LT(0, self->owner);
+	EXPECT_TRUE(happens(self->shared->acquired == 1));
+	EXPECT_EQ(0U, self->shared->failed);
+}
+
+/* Whoever is killed asleep on the condition takes no mutex with him. */
+TEST_F(condition, of_a_killed_sleeper_leaves_the_mutex_free)
+{
+	ASSERT_TRUE(start_sleepers(self->shared, self->pids, 1,
+				   await_and_go_on));
+	/* It gave the mutex up when it fell asleep: see that before the kill */
+	ASSERT_EQ(0, acquire(&self->shared->mutex, TIMEDLOCK));
+	ASSERT_EQ(0, pthread_mutex_unlock(&self->shared->mutex));
+	ASSERT_TRUE(kill_child(&self->pids[0]));
+	EXPECT_EQ(0, acquire(&self->shared->mutex, TRYLOCK));
+}
+
+/*
+ * Nor does one that is killed when it was woken from the condition and waits
+ * for the mutex: the others get it.
+ */
+TEST_F(condition, outlives_a_sleeper_on_its_way_back)
+{
+	ASSERT_TRUE(start_sleepers(self->shared, self->pids, NR_WAITERS,
+				   await_and_go_on));
+	ASSERT_EQ(0, acquire(&self->shared->mutex, TIMEDLOCK));
+	fulfil(self->shared);
+	ASSERT_TRUE(kill_child(&self->pids[0]));
+	ASSERT_EQ(0, pthread_mutex_unlock(&self->shared->mutex));
+	EXPECT_TRUE(happens(self->shared->acquired == NR_WAITERS - 1));
+	EXPECT_EQ(0U, self->shared->failed);
+	EXPECT_EQ(0, acquire(&self->shared->mutex, TIMEDLOCK));
+}
+
+/* Once it has the mutex back it is an owner, and its death is one's. */
+TEST_F(condition, is_left_by_owners_that_die_one_after_the_other)
+{
+	ASSERT_TRUE(start_sleepers(self->shared, self->pids, NR_WAITERS,
+				   await_and_die));
+	ASSERT_EQ(0, acquire(&self->shared->mutex, TIMEDLOCK));
+	fulfil(self->shared);
+	ASSERT_EQ(0, pthread_mutex_unlock(&self->shared->mutex));
+	EXPECT_TRUE(happens(self->shared->acquired == NR_WAITERS));
+	EXPECT_EQ(0U, self->shared->failed);
+	EXPECT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, TIMEDLOCK));
 }
 
 static void lock_many_and_die(struct shared *shared)

@@ -1,0 +1,1236 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Who may ask for whose list with get_robust_list(): users, programs that act
+ * for another user, programs that replace one another while somebody asks, and
+ * callers of the other word size.
+ *
+ * A pointer to a list tells where a program keeps its memory. It is for those
+ * that could read the memory itself with ptrace, and for nobody else.
+ */
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "robust.h"
+
+#define HEAD_SIZE	sizeof(struct robust_list_head)
+/* A user without rights, and a group */
+#define NOBODY		65534
+
+/*
+ * What the programs here register. Nothing is ever mapped so low, so that the
+ * C library has no list of its own there, and the kernel finds none either.
+ */
+#define PLAIN_LIST	((uintptr_t)0x100)
+#define SETUID_LIST	((uintptr_t)0x200)
+
+/* What get_robust_list() must not touch when it fails */
+#define UNTOUCHED	((uintptr_t)0x300)
+
+/*
+ * The programs are this one. It is told by its environment which of them it
+ * is, and finds the board, which it shares with the test, as an open file.
+ */
+#define ROLE		"ROBUST_ROLE"
+#define BOARD_FD	100
+#define NR_READERS	2
+#define NR_LOGGED	8192
+
+/* Pointers, in the order in which they were seen */
+struct log {
+	unsigned int nr;
+	uintptr_t pointers[NR_LOGGED];
+};
+
+struct reader {
+	/* How often each answer came */
+	unsigned long plain;
+	unsigned long null;
+	unsigned long eperm;
+	unsigned long esrch;
+	unsigned long setuid;
+	unsigned long other_errors;
+	/* Those that no program here registered by itself */
+	struct log others;
+};
+
+struct board {
+	char plain_path[PATH_MAX];
+	char setuid_path[PATH_MAX];
+	/* Let a thread exec that is not the leader */
+	bool by_thread;
+	/* Let the program give up what rights it got by its file's mode */
+	bool drop;
+	futex_t stop;
+	/* Programs lose the signal that their parent's death would send */
+	long long deadline;
+	/* Who the program acts for; it is ready once tid is set */
+	uid_t euid;
+	gid_t egid;
+	futex_t tid;
+	futex_t thread_tid;
+	/* A setuid program found itself without another user's rights */
+	bool powerless;
+	/* How often the setuid program was started */
+	unsigned int execs;
+	/* The lists of the C library, which registers one before main() */
+	struct log plain_libc;
+	struct log setuid_libc;
+	struct reader readers[NR_READERS];
+};
+
+static bool over(struct board *board)
+{
+	return board->stop || milliseconds() > board->deadline;
+}
+
+static void log_pointer(struct log *log, uintptr_t pointer)
+{
+	unsigned int last = log->nr ? log->nr - 1 : 0;
+
+	/* Readers see the same one many times in a row */
+	if (log->nr && log->pointers[last % NR_LOGGED] == pointer)
+		return;
+	log->pointers[log->nr % NR_LOGGED] = pointer;
+	log->nr++;
+}
+
+static bool logged(struct log *log, uintptr_t pointer)
+{
+	unsigned int i, nr = log->nr < NR_LOGGED ? log->nr : NR_LOGGED;
+
+	for (i = 0; i < nr; i++)
+		if (log->pointers[i] == pointer)
+			return true;
+	return false;
+}
+
+static void register_list(struct log *libc, uintptr_t list)
+{
+	uintptr_t seen = 0;
+	size_t len;
+
+	if (!get_robust_list(0, &seen, &len) && seen)
+		log_pointer(libc, seen);
+	if (set_robust_list((void *)list, HEAD_SIZE))
+		_exit(KSFT_FAIL);
+}
+
+static void exec_program(const char *path, const char *role)
+{
+	char *const arguments[] = { (char *)path, NULL };
+	char *const environment[] = { (char *)role, NULL };
+
+	execve(path, arguments, environment);
+	_exit(KSFT_FAIL);
+}
+
+static void *exec_setuid(void *arg)
+{
+	struct board *board = arg;
+
+	if (set_robust_list((void *)PLAIN_LIST, HEAD_SIZE))
+		_exit(KSFT_FAIL);
+	/* The readers want to see something of this program */
+	usleep(100);
+	exec_program(board->setuid_path, ROLE "=setuid");
+	return NULL;
+}
+
+/* One half of the loop of programs: it runs without anybody's rights */
+static void be_plain(struct board *board)
+{
+	pthread_t thread;
+
+	register_list(&board->plain_libc, PLAIN_LIST);
+	board->tid = syscall(SYS_gettid);
+	if (over(board))
+		_exit(0);
+	if (!board->by_thread)
+		exec_setuid(board);
+	if (pthread_create(&thread, NULL, exec_setuid, board))
+		_exit(KSFT_FAIL);
+	for (;;)
+		pause();
+}
+
+/* The other half: it runs with root's. Before it lets go of them it forgets */
+static void be_setuid(struct board *board)
+{
+	register_list(&board->setuid_libc, SETUID_LIST);
+	board->execs++;
+	board->powerless = geteuid();
+	if (over(board) || board->powerless)
+		_exit(0);
+	usleep(100);
+	if (set_robust_list(NULL, HEAD_SIZE) ||
+	    setresuid(NOBODY, NOBODY, NOBODY))
+		_exit(KSFT_FAIL);
+	exec_program(board->plain_path, ROLE "=plain");
+}
+
+static void *sleep_with_list(void *arg)
+{
+	struct board *board = arg;
+
+	if (set_robust_list((void *)SETUID_LIST, HEAD_SIZE))
+		_exit(KSFT_FAIL);
+	board->thread_tid = syscall(SYS_gettid);
+	for (;;)
+		pause();
+}
+
+/* A program that stays what it is, and has a second thread */
+static void be_asleep(struct board *board)
+{
+	pthread_t thread;
+
+	board->euid = geteuid();
+	board->egid = getegid();
+	if (board->drop && (setresgid(NOBODY, NOBODY, NOBODY) ||
+			    setresuid(NOBODY, NOBODY, NOBODY)))
+		_exit(KSFT_FAIL);
+	if (set_robust_list((void *)SETUID_LIST, HEAD_SIZE) ||
+	    pthread_create(&thread, NULL, sleep_with_list, board) ||
+	    !happens(board->thread_tid))
+		_exit(KSFT_FAIL);
+	board->tid = syscall(SYS_gettid);
+	while (!over(board))
+		usleep(1000);
+	_exit(0);
+}
+
+static void __attribute__((constructor)) become_program(void)
+{
+	const char *role = getenv(ROLE);
+	struct board *board;
+
+	if (!role)
+		return;
+
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED,
+		     BOARD_FD, 0);
+	if (board == MAP_FAILED)
+		_exit(KSFT_FAIL);
+	if (!strcmp(role, "plain"))
+		be_plain(board);
+	else if (!strcmp(role, "setuid"))
+		be_setuid(board);
+	else
+		be_asleep(board);
+	_exit(KSFT_FAIL);
+}
+
+static struct board *board_alloc(void)
+{
+	int fd = memfd_create("robust", 0);
+	struct board *board;
+
+	if (fd < 0 || ftruncate(fd, sizeof(*board)) ||
+	    dup2(fd, BOARD_FD) != BOARD_FD)
+		return NULL;
+	close(fd);
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED,
+		     BOARD_FD, 0);
+	if (board == MAP_FAILED)
+		return NULL;
+	board->deadline = milliseconds() + 2 * TIME_LIMIT * 1000LL;
+	return board;
+}
+
+/* Copy this program to @path, a file of root's; false if it fails */
+static bool copy_program(const char *path, mode_t mode)
+{
+	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+	static char buffer[65536];
+	ssize_t got = -1;
+
+	if (from >= 0 && to >= 0)
+		while ((got = read(from, buffer, sizeof(buffer))) > 0)
+			if (write(to, buffer, got) != got)
+				return false;
+	close(from);
+	/* Not the umask's to decide, and nothing may be open for writing */
+	return !got && !fchmod(to, mode) && !close(to);
+}
+
+/* Nobody's process, as far as the kernel knows from the moment it execs */
+static pid_t start_program(const char *path, const char *role)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(NOBODY, NOBODY, NOBODY))
+		_exit(KSFT_FAIL);
+	exec_program(path, role);
+	return -1;
+}
+
+static void end_program(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	happens(waitpid(pid, NULL, WNOHANG) == pid);
+}
+
+/*
+ * Ask as another user would, who is there to stay: no capability is left for
+ * the time. Returns 0 or the error number.
+ */
+static int ask_as(uid_t uid, gid_t gid, pid_t pid, uintptr_t *seen, size_t *len)
+{
+	int ret, err = 0;
+
+	if (setresgid(gid, gid, 0) || setresuid(uid, uid, 0))
+		return -1;
+	ret = get_robust_list(pid, seen, len);
+	if (ret)
+		err = errno;
+	if (setresuid(0, 0, 0) || setresgid(0, 0, 0))
+		return -1;
+	return err;
+}
+
+static int ask(pid_t pid, uintptr_t *seen, size_t *len)
+{
+	return get_robust_list(pid, seen, len) ? errno : 0;
+}
+
+/* What a user may learn of a program that was started by that user */
+FIXTURE(program)
+{
+	struct board *board;
+	pid_t pid;
+	char directory[32];
+};
+
+FIXTURE_VARIANT(program)
+{
+	mode_t mode;
+	bool drop;
+	bool granted;
+};
+
+/* The control: nothing is special about this one */
+FIXTURE_VARIANT_ADD(program, plain) {
+	.mode = 0755,
+	.granted = true,
+};
+
+FIXTURE_VARIANT_ADD(program, setuid) {
+	.mode = S_ISUID | 0755,
+};
+
+FIXTURE_VARIANT_ADD(program, setgid) {
+	.mode = S_ISGID | 0755,
+};
+
+/* It may have kept what it read while it had them */
+FIXTURE_VARIANT_ADD(program, setuid_that_gave_up_its_rights) {
+	.mode = S_ISUID | S_ISGID | 0755,
+	.drop = true,
+};
+
+/* Whose text its user must not read */
+FIXTURE_VARIANT_ADD(program, execute_only) {
+	.mode = 0711,
+};
+
+/* Whether programs that were dumpable for another user are so in general */
+static bool all_are_dumpable(void)
+{
+	FILE *file = fopen("/proc/sys/fs/suid_dumpable", "r");
+	int value = 0;
+
+	if (file) {
+		if (fscanf(file, "%d", &value) != 1)
+			value = 0;
+		fclose(file);
+	}
+	return value == 1;
+}
+
+static bool mount_is_nosuid(const char *path)
+{
+	struct statvfs info;
+
+	return !statvfs(path, &info) && info.f_flag & (ST_NOSUID | ST_NOEXEC);
+}
+
+static void remove_directory(struct board *board, const char *directory)
+{
+	if (board) {
+		unlink(board->plain_path);
+		unlink(board->setuid_path);
+	}
+	rmdir(directory);
+}
+
+/* Skips on behalf of the two fixtures that need rights to give away */
+#define REQUIRE_SETUID_PROGRAMS()					\
+do {									\
+	if (geteuid())							\
+		SKIP_TEST("needs root");				\
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) ||			\
+	    mount_is_nosuid("/tmp"))					\
+		SKIP_TEST("needs programs that are setuid in /tmp");	\
+	if (all_are_dumpable())						\
+		SKIP_TEST("needs fs.suid_dumpable other than 1");	\
+} while (0)
+
+FIXTURE_SETUP(program)
+{
+	REQUIRE_ROBUST_LIST();
+	REQUIRE_SETUID_PROGRAMS();
+
+	self->board = board_alloc();
+	ASSERT_TRUE(!!self->board);
+	strcpy(self->directory, "/tmp/robust.XXXXXX");
+	ASSERT_TRUE(!!mkdtemp(self->directory));
+	ASSERT_EQ(0, chmod(self->directory, 0755));
+	snprintf(self->board->setuid_path, PATH_MAX, "%s/program",
+		 self->directory);
+	ASSERT_TRUE(copy_program(self->board->setuid_path, variant->mode));
+
+	self->board->drop = variant->drop;
+	self->pid = start_program(self->board->setuid_path, ROLE "=asleep");
+	EXPECT_LT(0, self->pid);
+	EXPECT_TRUE(happens(self->board->tid));
+	remove_directory(self->board, self->directory);
+	EXPECT_EQ(variant->mode & S_ISUID ? 0 : NOBODY, self->board->euid);
+	EXPECT_EQ(variant->mode & S_ISGID ? 0 : NOBODY, self->board->egid);
+}
+
+FIXTURE_TEARDOWN(program)
+{
+	end_program(self->pid);
+}
+
+/*
+ * Querying promises -EPERM to the user who started a program that runs with
+ * the rights of another, or that may not be read, and stores nothing then. It
+ * is not the user who started it that decides. The plain program, which the
+ * user may read, shows that it is not all refused.
+ */
+TEST_F(program, is_open_to_its_user_or_not)
+{
+	uintptr_t seen = UNTOUCHED;
+	size_t len = 1;
+
+	EXPECT_EQ(variant->granted ? 0 : EPERM,
+		  ask_as(NOBODY, NOBODY, self->board->tid, &seen, &len));
+	EXPECT_EQ(variant->granted ? SETUID_LIST : UNTOUCHED, seen);
+	EXPECT_EQ(variant->granted ? HEAD_SIZE : 1, len);
+}
+
+/* Its other threads are no way around. */
+TEST_F(program, has_threads_as_open_as_itself)
+{
+	uintptr_t seen = UNTOUCHED;
+	size_t len = 1;
+
+	EXPECT_EQ(variant->granted ? 0 : EPERM,
+		  ask_as(NOBODY, NOBODY, self->board->thread_tid, &seen, &len));
+	EXPECT_EQ(variant->granted ? SETUID_LIST : UNTOUCHED, seen);
+	EXPECT_EQ(variant->granted ? HEAD_SIZE : 1, len);
+}
+
+/* Root may read any program's memory, and so be told where its list is. */
+TEST_F(program, is_open_to_root)
+{
+	uintptr_t seen = UNTOUCHED;
+	size_t len = 1;
+
+	EXPECT_EQ(0, ask(self->board->tid, &seen, &len));
+	EXPECT_EQ(SETUID_LIST, seen);
+	EXPECT_EQ(HEAD_SIZE, len);
+}
+
+FIXTURE(process)
+{
+	struct victim *victim;
+};
+
+FIXTURE_SETUP(process)
+{
+	REQUIRE_ROBUST_LIST();
+
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+}
+
+FIXTURE_TEARDOWN(process)
+{
+	victim_clean(self->victim);
+}
+
+/* A process stops being dumpable when it changes its user */
+static void run_as_nobody(struct victim *victim, int dumpable)
+{
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(NOBODY, NOBODY, NOBODY) ||
+	    prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0))
+		_exit(KSFT_FAIL);
+	victim_hold(victim);
+}
+
+static void run_dumpable(struct victim *victim)
+{
+	run_as_nobody(victim, 1);
+}
+
+static void run_undumpable(struct victim *victim)
+{
+	run_as_nobody(victim, 0);
+}
+
+/*
+ * The user alone is not enough: the group has to be the same one too, as for
+ * everything that ptrace allows.
+ */
+TEST_F(process, of_another_group_is_refused)
+{
+	uintptr_t seen = UNTOUCHED;
+	size_t len = 1;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+
+	self->victim->run = run_dumpable;
+	ASSERT_TRUE(victim_start(self->victim));
+	EXPECT_EQ(EPERM, ask_as(NOBODY, NOBODY - 1, self->victim->tid, &seen,
+				&len));
+	EXPECT_EQ(UNTOUCHED, seen);
+	EXPECT_EQ(0, ask_as(NOBODY, NOBODY, self->victim->tid, &seen, &len));
+	EXPECT_EQ((uintptr_t)&self->victim->head, seen);
+}
+
+/* A process that is not dumpable keeps its list from its own user. */
+TEST_F(process, that_is_not_dumpable_is_refused)
+{
+	uintptr_t seen = UNTOUCHED;
+	size_t len = 1;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+
+	self->victim->run = run_undumpable;
+	ASSERT_TRUE(victim_start(self->victim));
+	EXPECT_EQ(EPERM, ask_as(NOBODY, NOBODY, self->victim->tid, &seen, &len));
+	EXPECT_EQ(UNTOUCHED, seen);
+	EXPECT_EQ(1U, len);
+}
+
+static void *hold_as_thread(void *arg)
+{
+	victim_hold(arg);
+	return NULL;
+}
+
+/* Threads of one process have no secrets from each other, dumpable or not. */
+TEST_F(process, that_is_not_dumpable_may_ask_for_its_threads)
+{
+	struct victim *victim = self->victim;
+	uintptr_t seen = UNTOUCHED;
+	pthread_t thread;
+	size_t len = 1;
+
+	ASSERT_EQ(0, prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, hold_as_thread, victim));
+	ASSERT_TRUE(happens(victim->tid));
+	EXPECT_EQ(0, geteuid() ? ask(victim->tid, &seen, &len) :
+			 ask_as(NOBODY, NOBODY, victim->tid, &seen, &len));
+	EXPECT_EQ((uintptr_t)&victim->head, seen);
+	victim_die(victim);
+}
+
+/*
+ * One process that turns from a program without rights into a setuid program
+ * and back, as fast as it can, and readers that may see the one and not the
+ * other.
+ */
+FIXTURE(exec)
+{
+	struct board *board;
+	pid_t pid;
+	pid_t readers[NR_READERS];
+	char directory[32];
+};
+
+FIXTURE_VARIANT(exec)
+{
+	bool by_thread;
+};
+
+FIXTURE_VARIANT_ADD(exec, by_leader) {
+};
+
+/* The thread becomes the leader, which was the one that the readers found */
+FIXTURE_VARIANT_ADD(exec, by_thread) {
+	.by_thread = true,
+};
+
+static void read_all_the_time(struct board *board, struct reader *reader)
+{
+	uintptr_t seen;
+	size_t len;
+
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(NOBODY, NOBODY, NOBODY))
+		_exit(KSFT_FAIL);
+
+	while (!over(board)) {
+		switch (ask(board->tid, &seen, &len)) {
+		case 0:
+			if (seen == PLAIN_LIST)
+				reader->plain++;
+			else if (seen == SETUID_LIST)
+				reader->setuid++;
+			else if (!seen)
+				reader->null++;
+			else
+				log_pointer(&reader->others, seen);
+			break;
+		case EPERM:
+			reader->eperm++;
+			break;
+		case ESRCH:
+			reader->esrch++;
+			break;
+		default:
+			reader->other_errors++;
+		}
+	}
+	_exit(0);
+}
+
+FIXTURE_SETUP(exec)
+{
+	struct board *board;
+	int i;
+
+	REQUIRE_ROBUST_LIST();
+	REQUIRE_SETUID_PROGRAMS();
+
+	self->board = board_alloc();
+	ASSERT_TRUE(!!self->board);
+	board = self->board;
+	strcpy(self->directory, "/tmp/robust.XXXXXX");
+	ASSERT_TRUE(!!mkdtemp(self->directory));
+	ASSERT_EQ(0, chmod(self->directory, 0755));
+	snprintf(board->plain_path, PATH_MAX, "%s/plain", self->directory);
+	snprintf(board->setuid_path, PATH_MAX, "%s/setuid", self->directory);
+	EXPECT_TRUE(copy_program(board->plain_path, 0755));
+	EXPECT_TRUE(copy_program(board->setuid_path, S_ISUID | 0755));
+
+	board->by_thread = variant->by_thread;
+	self->pid = start_program(board->plain_path, ROLE "=plain");
+	EXPECT_LT(0, self->pid);
+	EXPECT_TRUE(happens(board->tid));
+	for (i = 0; i < NR_READERS; i++) {
+		self->readers[i] = fork();
+		if (!self->readers[i]) {
+			prepare_child();
+			read_all_the_time(board, &board->readers[i]);
+		}
+		EXPECT_LT(0, self->readers[i]);
+	}
+}
+
+FIXTURE_TEARDOWN(exec)
+{
+	int i;
+
+	self->board->stop = 1;
+	for (i = 0; i < NR_READERS; i++)
+		end_program(self->readers[i]);
+	end_program(self->pid);
+	remove_directory(self->board, self->directory);
+}
+
+/* How often each of the answers has to come before the test proves anything */
+#define ENOUGH		100
+/* And how many times the process has to have gone through both programs */
+#define ENOUGH_EXECS	5
+
+static bool seen_enough(struct reader *reader)
+{
+	return reader->plain >= ENOUGH && reader->eperm >= ENOUGH;
+}
+
+/*
+ * Querying promises never to tell a pointer of a program that replaced the one
+ * that was checked. So the readers get the list of the plain program, none at
+ * all, or a refusal, and never the list that the setuid program registers, nor
+ * the one that the C library registers in it. Both the list of the one and the
+ * refusal of the other must have been seen often.
+ */
+TEST_F_TIMEOUT(exec, never_shows_the_list_of_the_new_program, 60)
+{
+	struct board *board = self->board;
+	long long end = milliseconds() + 2000;
+	struct reader *reader;
+	unsigned int i, j, leaks = 0;
+	uintptr_t pointer;
+
+	EXPECT_TRUE(happens(milliseconds() >= end &&
+			    seen_enough(&board->readers[0]) &&
+			    seen_enough(&board->readers[1]) &&
+			    board->execs >= ENOUGH_EXECS));
+	board->stop = 1;
+	for (i = 0; i < NR_READERS; i++) {
+		int status = -1;
+
+		ASSERT_TRUE(happens(waitpid(self->readers[i], &status, WNOHANG) ==
+				    self->readers[i]));
+		self->readers[i] = 0;
+		EXPECT_EQ(0, status);
+	}
+	ASSERT_FALSE(board->powerless);
+
+	for (i = 0; i < NR_READERS; i++) {
+		reader = &board->readers[i];
+		TH_LOG("reader %u, %u execs: plain %lu, none %lu, EPERM %lu, ESRCH %lu",
+		       i, board->execs, reader->plain, reader->null,
+		       reader->eperm, reader->esrch);
+		EXPECT_EQ(0U, reader->setuid);
+		EXPECT_EQ(0U, reader->other_errors);
+
+		/*
+		 * A number that the C library had in both programs tells
+		 * nothing. Of those that only the setuid one had, none may be
+		 * here.
+		 */
+		for (j = 0; j < reader->others.nr && j < NR_LOGGED; j++) {
+			pointer = reader->others.pointers[j];
+			leaks += logged(&board->setuid_libc, pointer) &&
+				 !logged(&board->plain_libc, pointer);
+		}
+	}
+	EXPECT_EQ(0U, leaks);
+}
+
+/*
+ * Callers of both word sizes. On x86, 64-bit programs can make the system calls
+ * of 32-bit ones, and the other way round. For the kernel it is the call that
+ * counts. Here "wide" is what is done by 64-bit calls, "narrow" by 32-bit ones.
+ */
+#define WIDE_HEAD_SIZE		24
+#define NARROW_HEAD_SIZE	12
+
+/* Nothing is mapped there. Half of the wide one is not the narrow one */
+#define WIDE_LIST	0x600000001000ULL
+#define NARROW_LIST	0x400U
+
+/* Both return what the kernel does: 0 or a negative error number */
+#if defined(__x86_64__) && defined(__LP64__)
+#define SET_WIDE	SYS_set_robust_list
+#define GET_WIDE	SYS_get_robust_list
+#define SET_NARROW	311
+#define GET_NARROW	312
+
+static int call_wide(int number, __u64 a, __u64 b, __u64 c)
+{
+	return syscall(number, a, b, c) ? -errno : 0;
+}
+
+static int call_narrow(int number, uintptr_t a, uintptr_t b, uintptr_t c)
+{
+	long ret;
+
+	/* The 32-bit entry leaves r8 to r11 undefined */
+	asm volatile("int $0x80"
+		     : "=a" (ret)
+		     : "a" (number), "b" (a), "c" (b), "d" (c)
+		     : "r8", "r9", "r10", "r11", "memory");
+	return ret;
+}
+#elif defined(__i386__)
+#define SET_WIDE	273
+#define GET_WIDE	274
+#define SET_NARROW	SYS_set_robust_list
+#define GET_NARROW	SYS_get_robust_list
+
+/* The code segment of 64-bit programs. A 32-bit kernel has none there */
+#define WIDE_SEGMENT	0x33
+
+/* A far pointer, as the processor reads it */
+struct far {
+	void (*offset)(void);
+	__u32 segment;
+};
+
+/* A call, and the way there and back. The code below knows the offsets */
+struct wide_call {
+	__u64 number;
+	__u64 a;
+	__u64 b;
+	__u64 c;
+	struct far enter;
+	struct far leave;
+};
+
+/* In all three, %ebx points to the call. This part is 32-bit code */
+static void __attribute__((naked)) wide_enter(void)
+{
+	asm volatile("ljmp *32(%ebx)");
+}
+
+/*
+ * This is 64-bit code. The upper halves of the registers are not to be relied
+ * on after the change.
+ */
+static void __attribute__((naked)) wide_do(void)
+{
+	asm volatile(".code64\n\t"
+		     "mov %ebx, %ebx\n\t"
+		     "mov %esp, %esp\n\t"
+		     "mov (%rbx), %rax\n\t"
+		     "mov 8(%rbx), %rdi\n\t"
+		     "mov 16(%rbx), %rsi\n\t"
+		     "mov 24(%rbx), %rdx\n\t"
+		     "syscall\n\t"
+		     "mov %rax, (%rbx)\n\t"
+		     "ljmpl *40(%rbx)\n\t"
+		     ".code32");
+}
+
+static void __attribute__((naked)) wide_leave(void)
+{
+	asm volatile("ret");
+}
+
+static int call_wide(int number, __u64 a, __u64 b, __u64 c)
+{
+	struct wide_call call = {
+		.number = number,
+		.a = a,
+		.b = b,
+		.c = c,
+		.enter = { wide_do, WIDE_SEGMENT },
+		.leave = { wide_leave },
+	};
+	void (*enter)(void) = wide_enter;
+
+	asm volatile("mov %%cs, %0" : "=r" (call.leave.segment));
+	asm volatile("call *%0"
+		     : "+a" (enter)
+		     : "b" (&call)
+		     : "ecx", "edx", "esi", "edi", "memory");
+	return call.number;
+}
+
+static int call_narrow(int number, uintptr_t a, uintptr_t b, uintptr_t c)
+{
+	return syscall(number, a, b, c) ? -errno : 0;
+}
+#else
+#define SET_WIDE	0
+#define GET_WIDE	0
+#define SET_NARROW	0
+#define GET_NARROW	0
+
+static int call_wide(int number, __u64 a, __u64 b, __u64 c)
+{
+	return -EOPNOTSUPP;
+}
+
+static int call_narrow(int number, uintptr_t a, uintptr_t b, uintptr_t c)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
+#ifndef MAP_32BIT
+#define MAP_32BIT	0
+#endif
+
+/* What the calls store, and what surrounds that, where both can reach it */
+struct answer {
+	__u64 wide_before;
+	__u64 wide_list;
+	__u64 wide_between;
+	__u64 wide_len;
+	__u64 wide_after;
+	__u32 narrow_before;
+	__u32 narrow_list;
+	__u32 narrow_between;
+	__u32 narrow_len;
+	__u32 narrow_after;
+};
+
+#define UNTOUCHED_WIDE		(~0ULL)
+#define UNTOUCHED_NARROW	(~0U)
+
+/* Return 0 or the error number */
+static int ask_wide(struct answer *answer, pid_t pid)
+{
+	memset(answer, 0xff, sizeof(*answer));
+	return -call_wide(GET_WIDE, pid, (uintptr_t)&answer->wide_list,
+			  (uintptr_t)&answer->wide_len);
+}
+
+static int ask_narrow(struct answer *answer, pid_t pid)
+{
+	memset(answer, 0xff, sizeof(*answer));
+	return -call_narrow(GET_NARROW, pid, (uintptr_t)&answer->narrow_list,
+			    (uintptr_t)&answer->narrow_len);
+}
+
+static int set_wide(__u64 list)
+{
+	return -call_wide(SET_WIDE, list, WIDE_HEAD_SIZE, 0);
+}
+
+static int set_narrow(__u32 list)
+{
+	return -call_narrow(SET_NARROW, list, NARROW_HEAD_SIZE, 0);
+}
+
+/* Dies by SIGSEGV if the kernel does not have both kinds of calls */
+static void try_both(struct victim *victim)
+{
+	_exit(set_wide(0) || set_narrow(0));
+}
+
+/* MAP_32BIT matters to 64-bit programs alone, which the others ignore */
+static struct answer *alloc_answer(void)
+{
+	struct victim victim = { .run = try_both, .status = -1 };
+	struct answer *answer;
+
+	/* It never registers its list, but ends */
+	victim_start(&victim);
+	if (victim.status)
+		return NULL;
+
+	answer = mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	return answer == MAP_FAILED ? NULL : answer;
+}
+
+#define NEEDS_BOTH	"needs a kernel for 64-bit and 32-bit x86 programs"
+
+/* What a target registers */
+struct lists {
+	__u64 wide;
+	__u32 narrow;
+};
+
+/* The victim's data tells what it registers. victim_hold() knows one list */
+static void *hold_both(void *arg)
+{
+	struct victim *victim = arg;
+	struct lists *lists = victim->data;
+
+	if (sizeof(long) == 8)
+		victim->registered = (void *)(uintptr_t)lists->wide;
+	else
+		victim->registered = (void *)(uintptr_t)lists->narrow;
+	if (sizeof(long) == 8 ? set_narrow(lists->narrow) : set_wide(lists->wide))
+		_exit(KSFT_FAIL);
+	victim_hold(victim);
+	return NULL;
+}
+
+static void run_with_both(struct victim *victim)
+{
+	hold_both(victim);
+}
+
+enum target {
+	SELF,
+	THREAD,
+	PROCESS,
+};
+
+FIXTURE(sizes)
+{
+	/* The target, if that is not the test itself */
+	struct victim *victim;
+	struct answer *answer;
+	struct lists lists;
+	pid_t tid;
+};
+
+FIXTURE_VARIANT(sizes)
+{
+	enum target target;
+	bool wide;
+	bool narrow;
+};
+
+FIXTURE_VARIANT_ADD(sizes, self_with_both) {
+	.target = SELF,
+	.wide = true,
+	.narrow = true,
+};
+
+FIXTURE_VARIANT_ADD(sizes, self_with_a_wide_list) {
+	.target = SELF,
+	.wide = true,
+};
+
+FIXTURE_VARIANT_ADD(sizes, self_with_a_narrow_list) {
+	.target = SELF,
+	.narrow = true,
+};
+
+FIXTURE_VARIANT_ADD(sizes, thread_with_both) {
+	.target = THREAD,
+	.wide = true,
+	.narrow = true,
+};
+
+FIXTURE_VARIANT_ADD(sizes, process_with_both) {
+	.target = PROCESS,
+	.wide = true,
+	.narrow = true,
+};
+
+FIXTURE_VARIANT_ADD(sizes, process_with_a_wide_list) {
+	.target = PROCESS,
+	.wide = true,
+};
+
+FIXTURE_VARIANT_ADD(sizes, process_with_a_narrow_list) {
+	.target = PROCESS,
+	.narrow = true,
+};
+
+FIXTURE_SETUP(sizes)
+{
+	struct victim *victim;
+	pthread_t thread;
+
+	REQUIRE_ROBUST_LIST();
+	self->answer = alloc_answer();
+	if (!self->answer)
+		SKIP_TEST(NEEDS_BOTH);
+	victim = victim_alloc();
+	ASSERT_TRUE(!!victim);
+	self->victim = victim;
+
+	self->lists.wide = variant->wide ? WIDE_LIST : 0;
+	self->lists.narrow = variant->narrow ? NARROW_LIST : 0;
+	victim->data = &self->lists;
+	victim->run = run_with_both;
+	switch (variant->target) {
+	case SELF:
+		ASSERT_EQ(0, set_wide(self->lists.wide));
+		ASSERT_EQ(0, set_narrow(self->lists.narrow));
+		self->tid = 0;
+		break;
+	case THREAD:
+		ASSERT_EQ(0, pthread_create(&thread, NULL, hold_both, victim));
+		ASSERT_TRUE(happens(victim->tid));
+		self->tid = victim->tid;
+		break;
+	case PROCESS:
+		ASSERT_TRUE(victim_start(victim));
+		self->tid = victim->tid;
+		break;
+	}
+}
+
+FIXTURE_TEARDOWN(sizes)
+{
+	if (variant->target == THREAD)
+		victim_die(self->victim);
+	victim_clean(self->victim);
+}
+
+/*
+ * A 64-bit caller sees the list that the target registered by the 64-bit call,
+ * all of it, and NULL if it registered none by that, whatever it registered by
+ * the other. The size is that of a 64-bit head, and both answers are 8 bytes.
+ */
+TEST_F(sizes, shows_the_wide_list_to_a_wide_caller)
+{
+	struct answer *answer = self->answer;
+
+	ASSERT_EQ(0, ask_wide(answer, self->tid));
+	EXPECT_EQ(self->lists.wide, answer->wide_list);
+	EXPECT_EQ(WIDE_HEAD_SIZE, answer->wide_len);
+	EXPECT_EQ(UNTOUCHED_WIDE, answer->wide_before);
+	EXPECT_EQ(UNTOUCHED_WIDE, answer->wide_between);
+	EXPECT_EQ(UNTOUCHED_WIDE, answer->wide_after);
+}
+
+/*
+ * A 32-bit caller sees the other one, with the size of a 32-bit head, and NULL
+ * if there is none: no half of a 64-bit pointer. Both answers are 4 bytes wide
+ * and spare their neighbours.
+ */
+TEST_F(sizes, shows_the_narrow_list_to_a_narrow_caller)
+{
+	struct answer *answer = self->answer;
+
+	ASSERT_EQ(0, ask_narrow(answer, self->tid));
+	EXPECT_EQ(self->lists.narrow, answer->narrow_list);
+	EXPECT_EQ((__u32)NARROW_HEAD_SIZE, answer->narrow_len);
+	EXPECT_EQ(UNTOUCHED_NARROW, answer->narrow_before);
+	EXPECT_EQ(UNTOUCHED_NARROW, answer->narrow_between);
+	EXPECT_EQ(UNTOUCHED_NARROW, answer->narrow_after);
+}
+
+/* The test's own lists of both sizes */
+FIXTURE(own)
+{
+	struct victim *victim;
+	struct answer *answer;
+	struct lists lists;
+};
+
+FIXTURE_SETUP(own)
+{
+	REQUIRE_ROBUST_LIST();
+	self->answer = alloc_answer();
+	if (!self->answer)
+		SKIP_TEST(NEEDS_BOTH);
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+	self->lists.wide = WIDE_LIST;
+	self->lists.narrow = NARROW_LIST;
+	self->victim->data = &self->lists;
+	ASSERT_EQ(0, set_wide(WIDE_LIST));
+	ASSERT_EQ(0, set_narrow(NARROW_LIST));
+}
+
+FIXTURE_TEARDOWN(own)
+{
+	victim_clean(self->victim);
+}
+
+/* Registering no list any more by one call keeps the list of the other. */
+TEST_F(own, forgets_the_wide_list_alone)
+{
+	ASSERT_EQ(0, set_wide(0));
+	ASSERT_EQ(0, ask_wide(self->answer, 0));
+	EXPECT_EQ(0U, self->answer->wide_list);
+	ASSERT_EQ(0, ask_narrow(self->answer, 0));
+	EXPECT_EQ(NARROW_LIST, self->answer->narrow_list);
+}
+
+/* And the other way round. */
+TEST_F(own, forgets_the_narrow_list_alone)
+{
+	ASSERT_EQ(0, set_narrow(0));
+	ASSERT_EQ(0, ask_narrow(self->answer, 0));
+	EXPECT_EQ(0U, self->answer->narrow_list);
+	ASSERT_EQ(0, ask_wide(self->answer, 0));
+	EXPECT_EQ(WIDE_LIST, self->answer->wide_list);
+}
+
+/* Each call knows the size of one kind of head, and refuses the other's. */
+TEST_F(own, refuses_the_size_of_the_other_head)
+{
+	EXPECT_EQ(-EINVAL, call_wide(SET_WIDE, 0, NARROW_HEAD_SIZE, 0));
+	EXPECT_EQ(-EINVAL, call_narrow(SET_NARROW, 0, WIDE_HEAD_SIZE, 0));
+	ASSERT_EQ(0, ask_wide(self->answer, 0));
+	EXPECT_EQ(WIDE_LIST, self->answer->wide_list);
+	ASSERT_EQ(0, ask_narrow(self->answer, 0));
+	EXPECT_EQ(NARROW_LIST, self->answer->narrow_list);
+}
+
+/* Callers of either size are told that a thread is not there, and no more. */
+TEST_F(own, finds_no_thread_that_is_not_there)
+{
+	EXPECT_EQ(ESRCH, ask_narrow(self->answer, -1));
+	EXPECT_EQ(UNTOUCHED_NARROW, self->answer->narrow_list);
+	EXPECT_EQ(UNTOUCHED_NARROW, self->answer->narrow_len);
+	EXPECT_EQ(ESRCH, ask_wide(self->answer, -1));
+	EXPECT_EQ(UNTOUCHED_WIDE, self->answer->wide_list);
+	EXPECT_EQ(UNTOUCHED_WIDE, self->answer->wide_len);
+}
+
+/*
+ * Neither has more rights than the other: the list of another user's process
+ * is refused to both, and nothing is stored.
+ */
+TEST_F(own, is_refused_to_other_users_by_either_call)
+{
+	struct answer *answer = self->answer;
+	struct victim *victim = self->victim;
+	int wide, narrow;
+	bool untouched;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+
+	victim->run = run_with_both;
+	ASSERT_TRUE(victim_start(victim));
+	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, 0));
+	wide = ask_wide(answer, victim->tid);
+	untouched = answer->wide_list == UNTOUCHED_WIDE &&
+		    answer->wide_len == UNTOUCHED_WIDE;
+	narrow = ask_narrow(answer, victim->tid);
+	ASSERT_EQ(0, setresuid(0, 0, 0));
+	EXPECT_EQ(EPERM, wide);
+	EXPECT_TRUE(untouched);
+	EXPECT_EQ(EPERM, narrow);
+	EXPECT_EQ(UNTOUCHED_NARROW, answer->narrow_list);
+	EXPECT_EQ(UNTOUCHED_NARROW, answer->narrow_len);
+	EXPECT_EQ(0, ask_narrow(answer, victim->tid));
+	EXPECT_EQ(0, ask_wide(answer, victim->tid));
+}
+
+/* What a new process sees of itself. Its C library may have registered one */
+static void run_newborn(struct victim *victim)
+{
+	victim_hold(victim);
+}
+
+/*
+ * A new process starts without its creator's lists. The one of the size that is
+ * not the program's own is one that no C library registers.
+ */
+TEST_F(own, new_process_starts_without_the_other_list)
+{
+	struct answer *answer = self->answer;
+
+	self->victim->run = run_newborn;
+	ASSERT_TRUE(victim_start(self->victim));
+	if (sizeof(long) == 8) {
+		ASSERT_EQ(0, ask_narrow(answer, self->victim->tid));
+		EXPECT_EQ(0U, answer->narrow_list);
+	} else {
+		ASSERT_EQ(0, ask_wide(answer, self->victim->tid));
+		EXPECT_EQ(0U, answer->wide_list);
+	}
+}
+
+static void run_exec_with_both(struct victim *victim)
+{
+	hold_both(victim);
+	victim_exec();
+}
+
+/* exec forgets both: the new program is asked before its first instruction. */
+TEST_F(own, exec_forgets_the_lists_of_both_sizes)
+{
+	struct victim *victim = self->victim;
+	struct answer *answer = self->answer;
+
+	victim->run = run_exec_with_both;
+	victim->whole_process = true;
+	ASSERT_TRUE(victim_start(victim));
+	ASSERT_EQ(0, ask_narrow(answer, victim->tid));
+	ASSERT_EQ(NARROW_LIST, answer->narrow_list);
+	ASSERT_EQ(0, ask_wide(answer, victim->tid));
+	ASSERT_EQ(WIDE_LIST, answer->wide_list);
+
+	ASSERT_TRUE(victim_die(victim));
+	ASSERT_TRUE(WIFSTOPPED(victim->status));
+	ASSERT_EQ(0, ask_narrow(answer, victim->pid));
+	EXPECT_EQ(0U, answer->narrow_list);
+	ASSERT_EQ(0, ask_wide(answer, victim->pid));
+	EXPECT_EQ(0U, answer->wide_list);
+}
+
+TEST_HARNESS_MAIN

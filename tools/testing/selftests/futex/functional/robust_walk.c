@@ -1,0 +1,884 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * How the kernel behaves while it walks a list: it goes on to the end however
+ * long the list is, lets others run meanwhile, waits for pages that are slow to
+ * come, and is not put off by a kill.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+
+#include "robust.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#endif
+
+#define NR_MANY		1000000
+
+/* Each of so many locks has a waiter that is asleep */
+#define ONE_IN		1000
+#define NR_ASLEEP	(NR_MANY / ONE_IN)
+
+/*
+ * A program that ends before it has done anything: this one, if its environment
+ * says so.
+ */
+#define END_AT_ONCE	"ROBUST_END_AT_ONCE"
+
+static void __attribute__((constructor)) end_at_once(void)
+{
+	if (getenv(END_AT_ONCE))
+		_exit(0);
+}
+
+static void exec_and_end(void)
+{
+	char *path = (char *)getauxval(AT_EXECFN);
+
+	execle(path, path, NULL, (char *[]){ END_AT_ONCE "=1", NULL });
+	_exit(KSFT_FAIL);
+}
+
+FIXTURE(million)
+{
+	struct victim *victim;
+	struct robust_lock *locks;
+};
+
+FIXTURE_VARIANT(million)
+{
+	__u32 waiters_bit;
+};
+
+FIXTURE_VARIANT_ADD(million, quiet) {
+};
+
+FIXTURE_VARIANT_ADD(million, with_waiters_bit) {
+	.waiters_bit = FUTEX_WAITERS,
+};
+
+FIXTURE_SETUP(million)
+{
+	REQUIRE_ROBUST_LIST();
+
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+	self->locks = shared_memory(NR_MANY * sizeof(*self->locks));
+	ASSERT_TRUE(!!self->locks);
+	ASSERT_TRUE(victim_start(self->victim));
+	link_locks(&self->victim->head, self->locks, NR_MANY);
+	hold(self->locks, NR_MANY, self->victim->tid | variant->waiters_bit);
+}
+
+FIXTURE_TEARDOWN(million)
+{
+	victim_clean(self->victim);
+}
+
+/*
+ * Death promises that there is no limit on the locks that a thread may hold: a
+ * million are all marked, and the thread does not take for ever over it.
+ */
+TEST_F_TIMEOUT(million, are_all_marked, 120)
+{
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ((size_t)NR_MANY,
+		  count(self->locks, NR_MANY, MARKED | variant->waiters_bit));
+}
+
+/* A thread with a stack of its own, but not of 8 MiB */
+static bool start_small_thread(void *(*body)(void *arg), void *arg)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	bool started;
+
+	if (pthread_attr_init(&attributes) ||
+	    pthread_attr_setstacksize(&attributes, 64 * 1024))
+		return false;
+	started = !pthread_create(&thread, &attributes, body, arg);
+	pthread_attr_destroy(&attributes);
+	return started;
+}
+
+/*
+ * There are many of these. So it may take longer than the limit until the last
+ * is asleep, and threads that end would keep all CPUs busy with that.
+ */
+static void *patient_waiter(void *arg)
+{
+	struct waiters *waiters = arg;
+	int err;
+
+	do {
+		err = wait_on(waiters->futex, waiters->value);
+	} while (err == ETIMEDOUT);
+	waiters->seen = *waiters->futex;
+	__atomic_add_fetch(&waiters->back, 1, __ATOMIC_SEQ_CST);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/*
+ * One in a thousand has a waiter that sleeps. Each of these is woken, and finds
+ * its lock marked: waking them is not what ends the walk, nor does it forget
+ * one on the way.
+ */
+TEST_F_TIMEOUT(million, have_their_waiters_woken, 240)
+{
+	struct waiters *waiters = calloc(NR_ASLEEP, sizeof(*waiters));
+	int i, nr_woken = 0, nr_marked = 0;
+
+	ASSERT_TRUE(!!waiters);
+	for (i = 0; i < NR_ASLEEP; i++) {
+		struct robust_lock *lock = &self->locks[i * ONE_IN + ONE_IN / 2];
+
+		lock->word = self->victim->tid | FUTEX_WAITERS;
+		waiters[i].futex = &lock->word;
+		waiters[i].value = lock->word;
+		waiters[i].nr = 1;
+		ASSERT_TRUE(start_small_thread(patient_waiter, &waiters[i]));
+	}
+	for (i = 0; i < NR_ASLEEP; i++)
+		ASSERT_TRUE(happens(sleepers(waiters[i].futex) == 1));
+
+	ASSERT_TRUE(victim_die(self->victim));
+	for (i = 0; i < NR_ASLEEP; i++) {
+		nr_woken += woken(&waiters[i]) == 1;
+		nr_marked += waiters[i].seen == MARKED_WITH_WAITERS;
+	}
+	EXPECT_EQ(NR_ASLEEP, nr_woken);
+	EXPECT_EQ(NR_ASLEEP, nr_marked);
+}
+
+/*
+ * A task that shares the CPU with the dying one, and looks how far the walk has
+ * come whenever it runs. It runs on that CPU alone. So if it ever sees a list
+ * of which a part is marked, the walk has let it run; and a kernel that lets
+ * nobody preempt it has done so by its own will.
+ */
+struct observer {
+	pid_t pid;
+	futex_t ready;
+	futex_t stop;
+	/* Sleep for a millisecond each time, or never */
+	bool sleeps;
+	struct robust_lock *locks;
+	/* The states that it saw, in locks marked, without the first and last */
+	unsigned int nr_seen;
+	size_t last;
+};
+
+static bool pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return !sched_setaffinity(0, sizeof(set), &set);
+}
+
+static int some_cpu(void)
+{
+	cpu_set_t set;
+	int cpu;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 0;
+	for (cpu = 0; cpu < CPU_SETSIZE - 1; cpu++)
+		if (CPU_ISSET(cpu, &set))
+			break;
+	return cpu;
+}
+
+/* They are marked one after the other, so look for the border */
+static size_t count_marked(struct robust_lock *locks)
+{
+	size_t low = 0, high = NR_MANY, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (locks[middle].word & FUTEX_OWNER_DIED)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void observe(struct observer *observer)
+{
+	struct timespec pause = { .tv_nsec = 1000000 };
+	size_t now;
+
+	observer->ready = 1;
+	while (!observer->stop) {
+		now = count_marked(observer->locks);
+		if (now && now < NR_MANY && now != observer->last) {
+			observer->last = now;
+			observer->nr_seen++;
+		}
+		if (observer->sleeps)
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	}
+	_exit(0);
+}
+
+/* Have all of the list at hand, for what is slow about a fault lets others run */
+static void run_pinned(struct victim *victim)
+{
+	struct observer *observer = victim->data;
+	size_t step = sysconf(_SC_PAGESIZE), i;
+	char *memory = (char *)observer->locks;
+
+	if (!pin(some_cpu()))
+		_exit(KSFT_FAIL);
+	for (i = 0; i < NR_MANY * sizeof(*observer->locks); i += step)
+		__atomic_fetch_or(memory + i, 0, __ATOMIC_RELAXED);
+	victim_hold(victim);
+	kill(getpid(), SIGKILL);
+}
+
+FIXTURE(neighbour)
+{
+	struct observer *observer;
+	struct victim *victim;
+};
+
+FIXTURE_VARIANT(neighbour)
+{
+	bool sleeps;
+};
+
+FIXTURE_VARIANT_ADD(neighbour, that_computes) {
+};
+
+FIXTURE_VARIANT_ADD(neighbour, that_wakes_up_every_millisecond) {
+	.sleeps = true,
+};
+
+FIXTURE_SETUP(neighbour)
+{
+	struct observer *observer;
+	pid_t pid;
+
+	REQUIRE_ROBUST_LIST();
+
+	observer = shared_memory(sizeof(*observer));
+	ASSERT_TRUE(!!observer);
+	self->observer = observer;
+	observer->sleeps = variant->sleeps;
+	observer->locks = shared_memory(NR_MANY * sizeof(*observer->locks));
+	ASSERT_TRUE(!!observer->locks);
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+
+	pid = fork();
+	if (!pid) {
+		prepare_child();
+		if (pin(some_cpu()))
+			observe(observer);
+		_exit(KSFT_FAIL);
+	}
+	ASSERT_LT(0, pid);
+	observer->pid = pid;
+	EXPECT_TRUE(happens(observer->ready));
+}
+
+FIXTURE_TEARDOWN(neighbour)
+{
+	self->observer->stop = 1;
+	kill(self->observer->pid, SIGKILL);
+	waitpid(self->observer->pid, NULL, 0);
+	victim_clean(self->victim);
+}
+
+/* So many states in between prove that it was not by chance */
+#define ENOUGH_SEEN	3
+
+/*
+ * The walk promises to let others run between batches: another task on the
+ * same CPU, of the same priority, runs again and again before a million locks
+ * are marked. On a fast machine the walk may be over before the scheduler finds
+ * it time for the other, so there are several tries.
+ */
+TEST_F_TIMEOUT(neighbour, runs_during_the_walk, 120)
+{
+	struct observer *observer = self->observer;
+	struct victim *victim = self->victim;
+	unsigned int most = 0;
+	int round;
+
+	for (round = 0; round < 10 && most < ENOUGH_SEEN; round++) {
+		/* Nothing is marked before the walk begins */
+		hold(observer->locks, NR_MANY, 0);
+		victim->run = run_pinned;
+		victim->data = observer;
+		ASSERT_TRUE(victim_start(victim));
+		link_locks(&victim->head, observer->locks, NR_MANY);
+		hold(observer->locks, NR_MANY, victim->tid | FUTEX_WAITERS);
+		observer->nr_seen = 0;
+
+		victim->whole_process = true;
+		ASSERT_TRUE(victim_die(victim));
+		ASSERT_EQ((size_t)NR_MANY, count(observer->locks, NR_MANY,
+						 MARKED_WITH_WAITERS));
+		if (observer->nr_seen > most)
+			most = observer->nr_seen;
+	}
+	TH_LOG("ran %u times during the walk, in try %d", most, round);
+	EXPECT_LE(ENOUGH_SEEN, most);
+}
+
+/*
+ * Pages that somebody has to bring, one lock in each. The victim's process has
+ * a userfaultfd, and the test has a copy of that and brings the pages. They are
+ * of a file, so that the test sees them too; it must not touch those that were
+ * not brought.
+ *
+ * The kernel asks for no page of a thread that exits. A thread that execs walks
+ * its list as well, and for that one it does.
+ */
+#define NR_SLOW		16
+/* The one that the walk waits for when the kill comes */
+#define DECISIVE	7
+
+struct slow {
+	struct victim *victim;
+	char *pages;
+	size_t page_size;
+	/* The victim's descriptor, and the test's */
+	int victim_uffd;
+	int uffd;
+	/* Let a thread exec that is not the leader */
+	bool by_thread;
+	/* Tells the other thread of the victim to end the process */
+	futex_t end_process;
+};
+
+static struct robust_lock *slow_lock(struct slow *slow, int i)
+{
+	return (void *)(slow->pages + i * slow->page_size);
+}
+
+static int slow_count_marked(struct slow *slow)
+{
+	int i, marked = 0;
+
+	/* A page that nobody has brought holds zeroes now */
+	for (i = 0; i < NR_SLOW; i++)
+		marked += slow_lock(slow, i)->word == MARKED;
+	return marked;
+}
+
+/* Returns the descriptor, or -1 */
+static int watch_pages(struct slow *slow)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = {
+		.range = {
+			.start = (uintptr_t)slow->pages,
+			.len = NR_SLOW * slow->page_size,
+		},
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
+	    ioctl(fd, UFFDIO_REGISTER, &range))
+		return -1;
+	return fd;
+}
+
+static void *hold_and_exec(void *arg)
+{
+	victim_hold(arg);
+	exec_and_end();
+	return NULL;
+}
+
+static void *end_process_when_told(void *arg)
+{
+	futex_t *end_process = arg;
+
+	while (!*end_process)
+		wait_on(end_process, 0);
+	_exit(0);
+}
+
+static void run_slow(struct victim *victim)
+{
+	struct slow *slow = victim->data;
+	futex_t *end_process = &slow->end_process;
+	pthread_t thread;
+	int err;
+
+	slow->victim_uffd = watch_pages(slow);
+	if (slow->victim_uffd < 0)
+		_exit(KSFT_SKIP);
+	if (slow->by_thread) {
+		err = pthread_create(&thread, NULL, hold_and_exec, victim);
+		if (!err)
+			end_process_when_told((void *)end_process);
+	} else {
+		err = pthread_create(&thread, NULL, end_process_when_told,
+				     (void *)end_process);
+		if (!err)
+			hold_and_exec(victim);
+	}
+	_exit(KSFT_FAIL);
+}
+
+/* Copy a descriptor of another process; -1 if that cannot be done */
+static int get_descriptor(pid_t pid, int fd)
+{
+	int process = syscall(SYS_pidfd_open, pid, 0), copy;
+
+	if (process < 0)
+		return -1;
+	copy = syscall(SYS_pidfd_getfd, process, fd, 0);
+	close(process);
+	return copy;
+}
+
+/* Which page the walk waits for; -1 if it does not ask for any */
+static int next_asked(struct slow *slow)
+{
+	struct pollfd event = { .fd = slow->uffd, .events = POLLIN };
+	struct uffd_msg message;
+	uintptr_t address;
+
+	if (poll(&event, 1, 10) <= 0 ||
+	    read(slow->uffd, &message, sizeof(message)) != sizeof(message) ||
+	    message.event != UFFD_EVENT_PAGEFAULT)
+		return -1;
+	address = message.arg.pagefault.address;
+	return (address - (uintptr_t)slow->pages) / slow->page_size;
+}
+
+/* Bring the page, with a lock in it that is held and leads to the next one */
+static void bring(struct slow *slow, int page)
+{
+	struct robust_lock *lock = calloc(1, slow->page_size);
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)slow_lock(slow, page),
+		.src = (uintptr_t)lock,
+		.len = slow->page_size,
+	};
+	struct uffdio_range range = { .start = copy.dst, .len = copy.len };
+
+	if (!lock)
+		return;
+	lock->word = slow->victim->tid;
+	lock->entry.next = page + 1 < NR_SLOW ?
+			   &slow_lock(slow, page + 1)->entry :
+			   &slow->victim->head.list;
+	/* It may be there already: then whoever waits is to look again */
+	if (ioctl(slow->uffd, UFFDIO_COPY, &copy) && errno == EEXIST)
+		ioctl(slow->uffd, UFFDIO_WAKE, &range);
+	free(lock);
+}
+
+/* Bring pages until one is asked for that is for the caller to bring */
+static bool bring_until(struct slow *slow, int last)
+{
+	long long end = milliseconds() + TIME_LIMIT * 1000LL;
+	int page;
+
+	while (milliseconds() < end) {
+		page = next_asked(slow);
+		if (page == last)
+			return true;
+		if (page >= 0)
+			bring(slow, page);
+		if (slow->victim->pid)
+			victim_waited(slow->victim);
+		if (!slow->victim->pid)
+			break;
+	}
+	return false;
+}
+
+/* Bring all that is asked for until the victim has ended */
+static bool bring_to_the_end(struct slow *slow)
+{
+	bring_until(slow, NR_SLOW);
+	return !slow->victim->pid;
+}
+
+/* The same without being asked: a fault does not wait while a kill is pending */
+static bool bring_the_rest(struct slow *slow)
+{
+	int page;
+
+	for (page = DECISIVE; page < NR_SLOW; page++)
+		bring(slow, page);
+	return happens(victim_waited(slow->victim) && !slow->victim->pid);
+}
+
+/* Long enough for a task to go to sleep, or to end, that is about to do so */
+static void settle(void)
+{
+	usleep(200000);
+}
+
+FIXTURE(slow_page)
+{
+	struct slow *slow;
+};
+
+FIXTURE_VARIANT(slow_page)
+{
+	bool by_thread;
+};
+
+FIXTURE_VARIANT_ADD(slow_page, of_a_leader) {
+};
+
+FIXTURE_VARIANT_ADD(slow_page, of_a_thread) {
+	.by_thread = true,
+};
+
+FIXTURE_SETUP(slow_page)
+{
+	size_t page_size = sysconf(_SC_PAGESIZE);
+	int fd = memfd_create("robust", MFD_CLOEXEC);
+	struct victim *victim;
+	struct slow *slow;
+	bool started;
+
+	REQUIRE_ROBUST_LIST();
+
+	slow = shared_memory(sizeof(*slow));
+	ASSERT_TRUE(!!slow);
+	self->slow = slow;
+	slow->page_size = page_size;
+	slow->by_thread = variant->by_thread;
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, NR_SLOW * page_size));
+	slow->pages = mmap(NULL, NR_SLOW * page_size, PROT_READ | PROT_WRITE,
+			   MAP_SHARED, fd, 0);
+	ASSERT_TRUE(slow->pages != MAP_FAILED);
+	close(fd);
+
+	victim = victim_alloc();
+	ASSERT_TRUE(!!victim);
+	slow->victim = victim;
+	victim->run = run_slow;
+	victim->data = slow;
+	started = victim_start(victim);
+	if (!started && WIFEXITED(victim->status) &&
+	    WEXITSTATUS(victim->status) == KSFT_SKIP)
+		SKIP_TEST("needs userfaultfd, and root");
+	ASSERT_TRUE(started);
+	slow->uffd = get_descriptor(victim->pid, slow->victim_uffd);
+	EXPECT_LE(0, slow->uffd);
+
+	victim->head.list.next = &slow_lock(slow, 0)->entry;
+	victim->go = 1;
+	futex_wake(&victim->go, 1, 0);
+	EXPECT_TRUE(bring_until(slow, DECISIVE));
+	settle();
+}
+
+FIXTURE_TEARDOWN(slow_page)
+{
+	struct slow *slow = self->slow;
+	struct uffdio_range range = {
+		.start = (uintptr_t)slow->pages,
+		.len = NR_SLOW * slow->page_size,
+	};
+
+	/* Nobody waits for a page that nobody is asked for any more */
+	ioctl(slow->uffd, UFFDIO_UNREGISTER, &range);
+	close(slow->uffd);
+	victim_clean(slow->victim);
+}
+
+/* A walk waits for pages: the locks in them, and those behind, are marked. */
+TEST_F(slow_page, is_waited_for)
+{
+	struct slow *slow = self->slow;
+
+	bring(slow, DECISIVE);
+	ASSERT_TRUE(bring_to_the_end(slow));
+	EXPECT_EQ(NR_SLOW, slow_count_marked(slow));
+	EXPECT_EQ(0, slow->victim->status);
+}
+
+/*
+ * A kill that comes while the walk waits for a page does not cost the locks in
+ * that page, nor those behind it. The process ends by the kill nevertheless,
+ * and does not become what it was about to exec.
+ */
+TEST_F(slow_page, does_not_cost_locks_when_the_process_is_killed)
+{
+	struct slow *slow = self->slow;
+
+	ASSERT_EQ(0, kill(slow->victim->pid, SIGKILL));
+	settle();
+	ASSERT_TRUE(bring_the_rest(slow));
+	EXPECT_EQ(NR_SLOW, slow_count_marked(slow));
+	ASSERT_TRUE(WIFSIGNALED(slow->victim->status));
+	EXPECT_EQ(SIGKILL, WTERMSIG(slow->victim->status));
+}
+
+/*
+ * Nor does it when another thread ends the process, which for the walking
+ * thread is a kill as well.
+ */
+TEST_F(slow_page, does_not_cost_locks_when_another_thread_exits)
+{
+	struct slow *slow = self->slow;
+
+	slow->end_process = 1;
+	futex_wake(&slow->end_process, 1, 0);
+	settle();
+	ASSERT_TRUE(bring_the_rest(slow));
+	EXPECT_EQ(NR_SLOW, slow_count_marked(slow));
+	EXPECT_EQ(0, slow->victim->status);
+}
+
+/*
+ * A page that never comes does not make a process that nobody can get rid of:
+ * the walk does not wait for it long.
+ */
+TEST_F(slow_page, that_never_comes_does_not_keep_the_process)
+{
+	struct victim *victim = self->slow->victim;
+
+	ASSERT_EQ(0, kill(victim->pid, SIGKILL));
+	EXPECT_TRUE(happens(victim_waited(victim) && !victim->pid));
+}
+
+/*
+ * A process whose memory map is busy. Each page of the list has to be mapped
+ * first, and for each the walk has to wait, because two tasks that share the
+ * memory change the protection of a large part of it, over and over, and have
+ * the map for themselves while they do so. They are processes of their own, and
+ * outlive the walking one.
+ *
+ * So a kill that comes in the middle of the walk finds it waiting nearly
+ * always. Here it is a thread that exits which walks.
+ */
+#define FEW_BUSY	32
+#define MANY_BUSY	2048
+/* A fault maps the pages around it too, but not so many */
+#define BUSY_STEP	(64 * 1024)
+#define BUSY_SIZE	((size_t)64 * 1024 * 1024)
+#define BUSY_STACK	(64 * 1024)
+#define NR_BUSY_TASKS	2
+
+struct busy {
+	struct victim *victim;
+	char *locks;
+	int nr;
+	/* What is protected, and the tasks that do it */
+	char *memory;
+	pid_t tasks[NR_BUSY_TASKS];
+	futex_t ready;
+	futex_t stop;
+	futex_t end_process;
+};
+
+static struct robust_lock *busy_lock(struct busy *busy, int i)
+{
+	return (void *)(busy->locks + (size_t)i * BUSY_STEP);
+}
+
+static int busy_count_marked(struct busy *busy)
+{
+	int i, marked = 0;
+
+	for (i = 0; i < busy->nr; i++)
+		marked += busy_lock(busy, i)->word == MARKED;
+	return marked;
+}
+
+/* It has no thread area of its own: no C library but for system calls */
+static int change_protection(void *arg)
+{
+	struct busy *busy = arg;
+
+	syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	busy->ready = 1;
+	while (!busy->stop) {
+		syscall(SYS_mprotect, busy->memory, BUSY_SIZE, PROT_NONE);
+		syscall(SYS_mprotect, busy->memory, BUSY_SIZE, PROT_READ);
+	}
+	syscall(SYS_exit, 0);
+	return 0;
+}
+
+static void *hold_and_exit_thread(void *arg)
+{
+	victim_hold(arg);
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+
+static void run_busy(struct victim *victim)
+{
+	struct busy *busy = victim->data;
+	char *stacks = shared_memory(NR_BUSY_TASKS * BUSY_STACK);
+	size_t step = sysconf(_SC_PAGESIZE), i;
+	pthread_t thread;
+	char *memory;
+
+	memory = mmap(NULL, BUSY_SIZE, PROT_READ,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED || !stacks)
+		_exit(KSFT_FAIL);
+	busy->memory = memory;
+	madvise(memory, BUSY_SIZE, MADV_NOHUGEPAGE);
+	if (madvise(memory, BUSY_SIZE, MADV_POPULATE_READ))
+		for (i = 0; i < BUSY_SIZE; i += step)
+			__atomic_load_n(memory + i, __ATOMIC_RELAXED);
+
+	/* From then on nothing that needs the map is done in no time */
+	if (pthread_create(&thread, NULL, hold_and_exit_thread, victim) ||
+	    !happens(victim->tid))
+		_exit(KSFT_FAIL);
+
+	/* The test is their parent, and waits for them */
+#ifndef __hppa__
+	stacks += BUSY_STACK;
+#endif
+	for (i = 0; i < NR_BUSY_TASKS; i++) {
+		busy->tasks[i] = clone(change_protection,
+				       stacks + i * BUSY_STACK,
+				       CLONE_VM | CLONE_PARENT | SIGCHLD, busy);
+		if (busy->tasks[i] < 0)
+			_exit(KSFT_FAIL);
+	}
+	end_process_when_told((void *)&busy->end_process);
+}
+
+FIXTURE(busy_map)
+{
+	struct busy *busy;
+};
+
+FIXTURE_VARIANT(busy_map)
+{
+	bool kill;
+	bool exit;
+};
+
+/* The control: it is only slow */
+FIXTURE_VARIANT_ADD(busy_map, undisturbed) {
+};
+
+FIXTURE_VARIANT_ADD(busy_map, killed) {
+	.kill = true,
+};
+
+FIXTURE_VARIANT_ADD(busy_map, ended_by_another_thread) {
+	.exit = true,
+};
+
+FIXTURE_SETUP(busy_map)
+{
+	REQUIRE_ROBUST_LIST();
+
+	self->busy = shared_memory(sizeof(*self->busy));
+	ASSERT_TRUE(!!self->busy);
+	self->busy->locks = shared_memory((size_t)MANY_BUSY * BUSY_STEP);
+	ASSERT_TRUE(!!self->busy->locks);
+	self->busy->victim = victim_alloc();
+	ASSERT_TRUE(!!self->busy->victim);
+}
+
+static void end_busy(struct busy *busy)
+{
+	int i;
+
+	busy->stop = 1;
+	for (i = 0; i < NR_BUSY_TASKS; i++) {
+		pid_t pid = busy->tasks[i];
+
+		busy->tasks[i] = 0;
+		if (pid <= 0)
+			continue;
+		kill(pid, SIGKILL);
+		happens(waitpid(pid, NULL, WNOHANG) == pid);
+	}
+	victim_clean(busy->victim);
+}
+
+FIXTURE_TEARDOWN(busy_map)
+{
+	end_busy(self->busy);
+}
+
+/* The list of the thread that walks */
+static void busy_list(struct busy *busy)
+{
+	struct robust_list_head *head = &busy->victim->head;
+	int i;
+
+	head->list.next = &busy_lock(busy, 0)->entry;
+	for (i = 0; i < busy->nr; i++) {
+		busy_lock(busy, i)->word = busy->victim->tid;
+		busy_lock(busy, i)->entry.next = &head->list;
+		if (i + 1 < busy->nr)
+			busy_lock(busy, i)->entry.next =
+				&busy_lock(busy, i + 1)->entry;
+	}
+}
+
+/* So many times must the walk be disturbed in its first half */
+#define ENOUGH_ROUNDS	3
+
+/*
+ * However much the walk has to wait for, and whoever ends the process in the
+ * meantime, all locks are marked. If the kill comes too late to disturb, that
+ * proves nothing, and is tried again with a longer list.
+ */
+TEST_F_TIMEOUT(busy_map, does_not_cost_locks, 120)
+{
+	struct busy *busy = self->busy;
+	struct victim *victim = busy->victim;
+	int round, before, enough = 0;
+
+	busy->nr = FEW_BUSY;
+	for (round = 0; round < 20 && enough < ENOUGH_ROUNDS; round++) {
+		busy->stop = 0;
+		busy->ready = 0;
+		busy->end_process = 0;
+		victim->run = run_busy;
+		victim->data = busy;
+		ASSERT_TRUE(victim_start(victim));
+		ASSERT_TRUE(happens(busy->ready));
+		busy_list(busy);
+
+		victim->go = 1;
+		futex_wake(&victim->go, 1, 0);
+		ASSERT_TRUE(happens(busy_lock(busy, 1)->word == MARKED));
+		if (variant->kill)
+			kill(victim->pid, SIGKILL);
+		if (variant->exit) {
+			busy->end_process = 1;
+			futex_wake(&busy->end_process, 1, 0);
+		}
+		before = busy_count_marked(busy);
+		EXPECT_TRUE(happens(variant->kill || variant->exit ?
+				    victim_waited(victim) : !victim->alive));
+		EXPECT_EQ(busy->nr, busy_count_marked(busy));
+		end_busy(busy);
+		if (before < busy->nr / 2)
+			enough++;
+		else if (busy->nr < MANY_BUSY)
+			busy->nr *= 2;
+	}
+	TH_LOG("%d of %d times in the first half of a walk, of %d locks at last",
+	       enough, round, busy->nr);
+	if (!enough)
+		SKIP(return, "the walk was always over before it was disturbed");
+}
+
+TEST_HARNESS_MAIN
