@@ -68,9 +68,16 @@ FIXTURE_SETUP(million)
 	ASSERT_TRUE(!!self->victim);
 	self->locks = shared_memory(NR_MANY * sizeof(*self->locks));
 	ASSERT_TRUE(!!self->locks);
-	ASSERT_TRUE(victim_start(self->victim));
-	link_locks(&self->victim->head, self->locks, NR_MANY);
-	hold(self->locks, NR_MANY, self->victim->tid | variant->waiters_bit);
+}
+
+static bool million_start(struct victim *victim, struct robust_lock *locks,
+			  __u32 waiters_bit)
+{
+	if (!victim_start(victim))
+		return false;
+	link_locks(&victim->head, locks, NR_MANY);
+	hold(locks, NR_MANY, victim->tid | waiters_bit);
+	return true;
 }
 
 FIXTURE_TEARDOWN(million)
@@ -84,6 +91,8 @@ FIXTURE_TEARDOWN(million)
  */
 TEST_F_TIMEOUT(million, are_all_marked, 120)
 {
+	ASSERT_TRUE(million_start(self->victim, self->locks,
+				  variant->waiters_bit));
 	ASSERT_TRUE(victim_die(self->victim));
 	EXPECT_EQ((size_t)NR_MANY,
 		  count(self->locks, NR_MANY, MARKED | variant->waiters_bit));
@@ -104,6 +113,9 @@ static bool start_small_thread(void *(*body)(void *arg), void *arg)
 	return started;
 }
 
+/* Where the waiters sleep before they are moved, asleep, to a lock each */
+static futex_t gate;
+
 /*
  * There are many of these. If each had a time limit of its own, and they came
  * back after it, they might keep a slow machine busy with nothing else: the time
@@ -113,8 +125,7 @@ static void *patient_waiter(void *arg)
 {
 	struct waiters *waiters = arg;
 
-	while (futex_wait(waiters->futex, waiters->value, NULL, 0) &&
-	       errno == EINTR)
+	while (futex_wait(&gate, 0, NULL, 0) && errno == EINTR)
 		;
 	waiters->seen = *waiters->futex;
 	__atomic_add_fetch(&waiters->back, 1, __ATOMIC_SEQ_CST);
@@ -126,7 +137,8 @@ static void *patient_waiter(void *arg)
 /*
  * One in a thousand has a waiter that sleeps. Each of these is woken, and finds
  * its lock marked: waking them is not what ends the walk, nor does it forget
- * one on the way.
+ * one on the way. On a slow machine it takes longer to start them than the
+ * victim waits, so that they are there before it is.
  */
 TEST_F_TIMEOUT(million, have_their_waiters_woken, 240)
 {
@@ -135,17 +147,19 @@ TEST_F_TIMEOUT(million, have_their_waiters_woken, 240)
 
 	ASSERT_TRUE(!!waiters);
 	for (i = 0; i < NR_ASLEEP; i++) {
-		struct robust_lock *lock = &self->locks[i * ONE_IN + ONE_IN / 2];
-
-		lock->word = self->victim->tid | FUTEX_WAITERS;
-		waiters[i].futex = &lock->word;
-		waiters[i].value = lock->word;
+		waiters[i].futex = &self->locks[i * ONE_IN + ONE_IN / 2].word;
 		waiters[i].nr = 1;
 		ASSERT_TRUE(start_small_thread(patient_waiter, &waiters[i]));
 	}
-	for (i = 0; i < NR_ASLEEP && happens(sleepers(waiters[i].futex) == 1); i++)
-		;
-	ASSERT_EQ(NR_ASLEEP, i);
+	ASSERT_TRUE(happens(sleepers(&gate) == NR_ASLEEP));
+
+	ASSERT_TRUE(million_start(self->victim, self->locks,
+				  variant->waiters_bit));
+	for (i = 0; i < NR_ASLEEP; i++) {
+		*waiters[i].futex |= FUTEX_WAITERS;
+		ASSERT_EQ(1, futex_cmp_requeue(&gate, 0, waiters[i].futex, 0,
+					       1, 0));
+	}
 
 	ASSERT_TRUE(victim_die(self->victim));
 	for (i = 0; i < NR_ASLEEP; i++) {
