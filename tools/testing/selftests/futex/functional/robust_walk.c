@@ -113,8 +113,9 @@ static bool start_small_thread(void *(*body)(void *arg), void *arg)
 	return started;
 }
 
-/* Where the waiters sleep before they are moved, asleep, to a lock each */
-static futex_t gate;
+/* Where each waiter sleeps before it is moved, asleep, to its lock */
+static futex_t gates[NR_ASLEEP];
+static struct waiters waiters[NR_ASLEEP];
 
 /*
  * There are many of these. If each had a time limit of its own, and they came
@@ -123,12 +124,12 @@ static futex_t gate;
  */
 static void *patient_waiter(void *arg)
 {
-	struct waiters *waiters = arg;
+	struct waiters *self = arg;
 
-	while (futex_wait(&gate, 0, NULL, 0) && errno == EINTR)
+	while (futex_wait(&gates[self - waiters], 0, NULL, 0) && errno == EINTR)
 		;
-	waiters->seen = *waiters->futex;
-	__atomic_add_fetch(&waiters->back, 1, __ATOMIC_SEQ_CST);
+	self->seen = *self->futex;
+	__atomic_add_fetch(&self->back, 1, __ATOMIC_SEQ_CST);
 	for (;;)
 		pause();
 	return NULL;
@@ -142,23 +143,23 @@ static void *patient_waiter(void *arg)
  */
 TEST_F_TIMEOUT(million, have_their_waiters_woken, 240)
 {
-	struct waiters *waiters = calloc(NR_ASLEEP, sizeof(*waiters));
 	int i, nr_woken = 0, nr_marked = 0;
 
-	ASSERT_TRUE(!!waiters);
 	for (i = 0; i < NR_ASLEEP; i++) {
 		waiters[i].futex = &self->locks[i * ONE_IN + ONE_IN / 2].word;
 		waiters[i].nr = 1;
 		ASSERT_TRUE(start_small_thread(patient_waiter, &waiters[i]));
 	}
-	ASSERT_TRUE(happens(sleepers(&gate) == NR_ASLEEP));
+	for (i = 0; i < NR_ASLEEP && happens(sleepers(&gates[i]) == 1); i++)
+		;
+	ASSERT_EQ(NR_ASLEEP, i);
 
 	ASSERT_TRUE(million_start(self->victim, self->locks,
 				  variant->waiters_bit));
 	for (i = 0; i < NR_ASLEEP; i++) {
 		*waiters[i].futex |= FUTEX_WAITERS;
-		ASSERT_EQ(1, futex_cmp_requeue(&gate, 0, waiters[i].futex, 0,
-					       1, 0));
+		ASSERT_EQ(1, futex_cmp_requeue(&gates[i], 0, waiters[i].futex,
+					       0, 1, 0));
 	}
 
 	ASSERT_TRUE(victim_die(self->victim));
