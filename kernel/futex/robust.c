@@ -61,6 +61,7 @@
  */
 
 #include <linux/compat.h>
+#include <linux/delay.h>
 #include <linux/nospec.h>
 #include <linux/ptrace.h>
 #include <linux/sched/signal.h>
@@ -96,8 +97,8 @@ struct robust_entry {
  * @end:		the list field of the registered head: a link to it ends
  *			the list
  * @compat:		whether the list is a 32-bit one
- * @patience:		how often it may still try again after a kill, see
- *			robust_try_again()
+ * @patience:		for how many microseconds it may still wait after a kill,
+ *			see robust_try_again()
  * @futex_offset:	distance from a list entry to its futex word
  * @entry:		the entry to visit next
  * @pending:		the lock of list_op_pending; its link is NULL if none
@@ -256,16 +257,19 @@ static bool robust_compat(const struct robust_walk *walk)
  * A fault that has to wait for a page gives up if a kill is pending. That
  * serves a task which dies the sooner for it. This one is dying already, and
  * its locks must not depend on whether somebody kills the process as well. Nor
- * may a page that never comes keep the process from dying. So try again at each
- * tick, for a second in all: what the first fault began to read is there then.
+ * may a page that never comes keep the process from dying. So try again in
+ * short steps, for a second in all. What the first fault began to read is there
+ * then, and a map that others change all the time is free now and then.
  */
 static bool robust_try_again(unsigned int *patience)
 {
+	ktime_t start = ktime_get();
+
 	if (!fatal_signal_pending(current) || !*patience)
 		return false;
 
-	--*patience;
-	schedule_timeout_uninterruptible(1);
+	usleep_range(100, 200);
+	*patience -= min_t(s64, *patience, ktime_us_delta(ktime_get(), start));
 	return true;
 }
 
@@ -492,8 +496,9 @@ static void robust_set_bounds(struct robust_walk *walk)
 		offset = (compat_long_t)offset;
 	}
 
-	walk->link_base = offset < 0 ? -(unsigned long)offset : 0;
-	walk->word_base = offset < 0 ? 0 : offset;
+	/* NULL is not among them: that leaves out the first word of memory. */
+	walk->link_base = offset < 0 ? -(unsigned long)offset : sizeof(u32);
+	walk->word_base = walk->link_base + offset;
 	walk->span = 0;
 
 	if (!IS_ALIGNED(walk->word_base, sizeof(u32)))
@@ -583,10 +588,13 @@ out:
 	walk->visits = visits;
 }
 
-/* Whether there is another entry to visit, and reason to. */
+/*
+ * Whether there is another entry to visit, and reason to. NULL leads to no
+ * lock: the list is broken there.
+ */
 static bool robust_more(const struct robust_walk *walk)
 {
-	return walk->entry.link != walk->end &&
+	return walk->entry.link && walk->entry.link != walk->end &&
 	       walk->misses < ROBUST_LIST_LIMIT &&
 	       walk->visits < ROBUST_VISIT_LIMIT;
 }
@@ -718,7 +726,7 @@ void exit_robust_list(struct task_struct *tsk)
 #ifdef CONFIG_COMPAT
 	struct compat_robust_list_head __user *compat_head;
 #endif
-	unsigned int patience = HZ;
+	unsigned int patience = USEC_PER_SEC;
 
 	WRITE_ONCE(tsk->robust_list, NULL);
 	if (head)

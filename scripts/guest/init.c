@@ -45,9 +45,10 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "output.h"
 
 /* The kernel takes up to 976 bytes a record, its prefix for the level included. */
 #define RECORD_MAX 900
@@ -144,27 +145,6 @@ static int relay(int output)
 		for (ssize_t i = 0; i < got; i++)
 			relay_byte(buffer[i]);
 	return got < 0 && errno == EAGAIN;
-}
-
-/*
- * Both ends of what an item writes to. It is a terminal, not a pipe, because
- * then programs write each line when it is complete: if the kernel crashes, the
- * console tells how far the item came.
- */
-static int open_output(int *reader, int *writer)
-{
-	struct termios raw;
-
-	*reader = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-	if (*reader < 0)
-		return -1;
-	if (grantpt(*reader) || unlockpt(*reader))
-		return -1;
-	*writer = open(ptsname(*reader), O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (*writer < 0 || tcgetattr(*writer, &raw))
-		return -1;
-	cfmakeraw(&raw);
-	return tcsetattr(*writer, TCSANOW, &raw);
 }
 
 static void set(const char *path, const char *value)

@@ -25,9 +25,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "output.h"
 
 #define LINES_MAX 256
 #define WORDS_MAX 64
@@ -111,26 +112,6 @@ static void read_script(const char *path)
 	while (fgets(line, sizeof(line), file))
 		add_line(line);
 	fclose(file);
-}
-
-/*
- * Both ends of what a program writes to. Into a terminal it writes each line
- * when it is complete, so that no line is lost when it or the kernel dies.
- */
-static int open_output(int *reader, int *writer)
-{
-	struct termios raw;
-
-	*reader = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-	if (*reader < 0)
-		return -1;
-	if (grantpt(*reader) || unlockpt(*reader))
-		return -1;
-	*writer = open(ptsname(*reader), O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (*writer < 0 || tcgetattr(*writer, &raw))
-		return -1;
-	cfmakeraw(&raw);
-	return tcsetattr(*writer, TCSANOW, &raw);
 }
 
 static int inside_line;

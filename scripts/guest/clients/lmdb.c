@@ -6,6 +6,8 @@
  * file that all processes map. Whoever gets EOWNERDEAD goes on from the last
  * committed transaction.
  */
+#define DATABASE "lmdb"
+
 #include "records.h"
 #include <lmdb.h>
 #include <sys/stat.h>
@@ -151,11 +153,10 @@ static void remove_files(void)
 	rmdir(directory);
 }
 
-static const char *prepare(void)
+static const char *create(void)
 {
 	const char *error;
 
-	open_book();
 	snprintf(directory, sizeof(directory), DIRECTORY ".%d", getpid());
 	if (mkdir(directory, 0700))
 		return "cannot make a directory in /dev/shm";
@@ -167,15 +168,11 @@ static const char *prepare(void)
 	return error;
 }
 
-static void finish(void)
-{
-	summarize();
-	remove_files();
-}
-
 int main(int argc, char **argv)
 {
 	static const struct store lmdb = {
+		.create = create,
+		.remove_files = remove_files,
 		.open = open_environment,
 		.begin = begin,
 		.get = get,
@@ -185,17 +182,6 @@ int main(int argc, char **argv)
 		.end_reading = end_reading,
 		.examine = examine,
 	};
-	static const struct work writers = {
-		.members = WRITERS,
-		.children = WRITERS,
-		.tests = RECORD_TESTS("lmdb"),
-		.prepare = prepare,
-		.enter = enter,
-		.step = step,
-		.check = check,
-		.summarize = finish,
-	};
 
-	store = &lmdb;
-	return crowd_main(&writers, argc, argv);
+	return records_main(&lmdb, argc, argv);
 }

@@ -59,6 +59,10 @@ struct key {
 
 /* All return NULL, or what went wrong. */
 struct store {
+	/* In the root: make the database. NULL, or why it cannot be. */
+	const char *(*create)(void);
+	/* In the root, when all is over. */
+	void (*remove_files)(void);
 	const char *(*open)(void);
 	const char *(*begin)(int writing);
 	/* The length is -1 where there is no such record. */
@@ -337,11 +341,31 @@ static void summarize(void)
 	     book->total, died);
 	if (!died || !book->total)
 		fails(WRITERS_DIED, "no writer died in a transaction, or none ended one");
+	store->remove_files();
 }
 
-static void open_book(void)
+static const char *prepare(void)
 {
 	book = shared_memory(sizeof(*book));
+	return store->create();
+}
+
+/* DATABASE is its name, for the names of the tests. */
+static int records_main(const struct store *used, int argc, char **argv)
+{
+	static const struct work writers = {
+		.members = WRITERS,
+		.children = WRITERS,
+		.tests = RECORD_TESTS(DATABASE),
+		.prepare = prepare,
+		.enter = enter,
+		.step = step,
+		.check = check,
+		.summarize = summarize,
+	};
+
+	store = used;
+	return crowd_main(&writers, argc, argv);
 }
 
 #endif /* RECORDS_H */

@@ -7,6 +7,8 @@
  * database, are robust mutexes in the file itself. Whoever finds a transaction
  * that was broken off in its commit rolls it back.
  */
+#define DATABASE "tdb"
+
 #include "records.h"
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -131,11 +133,35 @@ static void log_message(struct tdb_context *context, enum tdb_debug_level level,
 		tell("tdb says: %s", message);
 }
 
-static const char *prepare(void)
+/*
+ * TDB outlives a kill, but not while a commit makes its file larger or finds a
+ * larger place for what would undo it: on any kernel, some of these tests then
+ * found a database with dead space in it, or one that stayed locked. So the file
+ * gets the room before anybody is killed, by two transactions that are larger than
+ * all those to come.
+ */
+static const char *make_room(void)
+{
+	static unsigned char value[4096];
+	struct key key = { .writer = WRITERS + 1 };
+
+	for (int turn = 0; turn < 2; turn++) {
+		if (begin(1))
+			return text(1);
+		for (key.number = 1; key.number <= 500; key.number++) {
+			if (turn ? remove_record(&key) : put(&key, value, sizeof(value)))
+				return text(1);
+		}
+		if (commit())
+			return text(1);
+	}
+	return NULL;
+}
+
+static const char *create(void)
 {
 	struct tdb_logging_context logging = { .log_fn = log_message };
 
-	open_book();
 	if (!tdb_runtime_check_for_robust_mutexes())
 		return "tdb finds no robust mutexes here";
 	snprintf(path, sizeof(path), "/dev/shm/tdb.%d", getpid());
@@ -146,18 +172,19 @@ static const char *prepare(void)
 		return "cannot make a database in /dev/shm";
 	if (!(tdb_get_flags(database) & TDB_MUTEX_LOCKING))
 		return "tdb does not use its mutexes";
-	return NULL;
+	return make_room();
 }
 
-static void finish(void)
+static void remove_files(void)
 {
-	summarize();
 	unlink(path);
 }
 
 int main(int argc, char **argv)
 {
 	static const struct store tdb = {
+		.create = create,
+		.remove_files = remove_files,
 		.open = reopen,
 		.begin = begin,
 		.get = get,
@@ -168,17 +195,6 @@ int main(int argc, char **argv)
 		.hold = hold,
 		.examine = examine,
 	};
-	static const struct work writers = {
-		.members = WRITERS,
-		.children = WRITERS,
-		.tests = RECORD_TESTS("tdb"),
-		.prepare = prepare,
-		.enter = enter,
-		.step = step,
-		.check = check,
-		.summarize = finish,
-	};
 
-	store = &tdb;
-	return crowd_main(&writers, argc, argv);
+	return records_main(&tdb, argc, argv);
 }

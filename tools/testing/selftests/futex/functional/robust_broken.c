@@ -586,6 +586,27 @@ TEST_F(list, with_a_misaligned_lock)
 	EXPECT_EQ((size_t)NR_LOCKS, count(locks, NR_LOCKS, MARKED));
 }
 
+/*
+ * NULL leads to no lock, whether something is pending or not. With this offset
+ * the lock at address 0 would have a word that can be seen. The pending lock
+ * shows that the walk took place: its entry is nowhere, but its word is.
+ */
+TEST_F(list, that_leads_to_null)
+{
+	struct robust_list_head *head = &self->victim->head;
+	futex_t *words = &self->locks[0].word;
+
+	head->futex_offset = (long)words;
+	head->list.next = NULL;
+	head->list_op_pending = (void *)sizeof(*words);
+	words[0] = self->victim->tid;
+	words[1] = self->victim->tid;
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ(self->victim->tid, words[0]);
+	EXPECT_EQ(MARKED, words[1]);
+}
+
 /* A lock whose next one is itself is marked, and ends the walk. */
 TEST_F(list, of_a_lock_that_leads_to_itself)
 {

@@ -96,6 +96,16 @@ static bool ends(pid_t pid, int *status)
 	return false;
 }
 
+static void kill_and_wait(pid_t pid)
+{
+	int status;
+
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		ends(pid, &status);
+	}
+}
+
 static void wait_for_go(struct shared *shared)
 {
 	if (!happens(shared->go))
@@ -146,6 +156,19 @@ static void lock_in_a_thread(struct shared *shared)
 		pause();
 }
 
+/* Returns what went wrong; ENOMEM is not the mutex's fault */
+static int share_mutex(struct shared **shared, int protocol)
+{
+	*shared = shared_memory(sizeof(**shared));
+	return *shared ? init_mutex(&(*shared)->mutex, protocol) : ENOMEM;
+}
+
+/* Not every library has robust mutexes with priority inheritance */
+static bool is_without(int err, int protocol)
+{
+	return err && err != ENOMEM && protocol == PTHREAD_PRIO_INHERIT;
+}
+
 FIXTURE(mutex)
 {
 	struct shared *shared;
@@ -194,22 +217,15 @@ FIXTURE_SETUP(mutex)
 
 	REQUIRE_ROBUST_LIST();
 
-	self->shared = shared_memory(sizeof(*self->shared));
-	ASSERT_TRUE(!!self->shared);
-	err = init_mutex(&self->shared->mutex, variant->protocol);
-	if (err && variant->protocol == PTHREAD_PRIO_INHERIT)
+	err = share_mutex(&self->shared, variant->protocol);
+	if (is_without(err, variant->protocol))
 		SKIP_TEST("no robust mutexes of this kind");
 	ASSERT_EQ(0, err);
 }
 
 FIXTURE_TEARDOWN(mutex)
 {
-	int status;
-
-	if (self->owner > 0) {
-		kill(self->owner, SIGKILL);
-		ends(self->owner, &status);
-	}
+	kill_and_wait(self->owner);
 }
 
 /* Have an owner that locks the mutex and dies; false if it does not */
@@ -331,10 +347,8 @@ FIXTURE_SETUP(waiters)
 
 	REQUIRE_ROBUST_LIST();
 
-	self->shared = shared_memory(sizeof(*self->shared));
-	ASSERT_TRUE(!!self->shared);
-	err = init_mutex(&self->shared->mutex, variant->protocol);
-	if (err && variant->protocol == PTHREAD_PRIO_INHERIT)
+	err = share_mutex(&self->shared, variant->protocol);
+	if (is_without(err, variant->protocol))
 		SKIP_TEST("no robust mutexes of this kind");
 	ASSERT_EQ(0, err);
 
@@ -345,14 +359,10 @@ FIXTURE_SETUP(waiters)
 
 FIXTURE_TEARDOWN(waiters)
 {
-	int i, status;
+	int i;
 
-	for (i = 0; i < NR_WAITERS; i++) {
-		if (self->pids[i] > 0) {
-			kill(self->pids[i], SIGKILL);
-			ends(self->pids[i], &status);
-		}
-	}
+	for (i = 0; i < NR_WAITERS; i++)
+		kill_and_wait(self->pids[i]);
 }
 
 static bool start_children(struct shared *shared, pid_t *pids, child_fn child)
@@ -476,10 +486,8 @@ FIXTURE_SETUP(condition)
 
 	REQUIRE_ROBUST_LIST();
 
-	self->shared = shared_memory(sizeof(*self->shared));
-	ASSERT_TRUE(!!self->shared);
-	err = init_mutex(&self->shared->mutex, variant->protocol);
-	if (err && variant->protocol == PTHREAD_PRIO_INHERIT)
+	err = share_mutex(&self->shared, variant->protocol);
+	if (is_without(err, variant->protocol))
 		SKIP_TEST("no robust mutexes of this kind");
 	ASSERT_EQ(0, err);
 
@@ -490,18 +498,11 @@ FIXTURE_SETUP(condition)
 
 FIXTURE_TEARDOWN(condition)
 {
-	int i, status;
+	int i;
 
-	for (i = 0; i < NR_WAITERS; i++) {
-		if (self->pids[i] > 0) {
-			kill(self->pids[i], SIGKILL);
-			ends(self->pids[i], &status);
-		}
-	}
-	if (self->owner > 0) {
-		kill(self->owner, SIGKILL);
-		ends(self->owner, &status);
-	}
+	for (i = 0; i < NR_WAITERS; i++)
+		kill_and_wait(self->pids[i]);
+	kill_and_wait(self->owner);
 }
 
 /* Sleep until it is fulfilled. Returns what the mutex came back with. */

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef OUTPUT_H
+#define OUTPUT_H
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+/*
+ * Both ends of what a program writes to. It is a terminal, not a pipe, because
+ * then programs write each line when it is complete: if one of them or the kernel
+ * dies, no line is lost, and the console tells how far it came.
+ */
+static int open_output(int *reader, int *writer)
+{
+	struct termios raw;
+
+	*reader = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+	if (*reader < 0)
+		return -1;
+	if (grantpt(*reader) || unlockpt(*reader))
+		return -1;
+	*writer = open(ptsname(*reader), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (*writer < 0 || tcgetattr(*writer, &raw))
+		return -1;
+	cfmakeraw(&raw);
+	return tcsetattr(*writer, TCSANOW, &raw);
+}
+
+#endif
