@@ -552,8 +552,6 @@ static __always_inline void robust_walk_window(struct robust_walk *walk,
 			break;
 		if (unlikely(link == end))
 			break;
-		if (unlikely(link == pending))
-			break;
 		index = robust_window_index(index, span);
 
 		word = (u32 __user *)(word_base + index);
@@ -568,6 +566,9 @@ static __always_inline void robust_walk_window(struct robust_walk *walk,
 			robust_window_get(next, (unsigned long __user *)
 					  (link_base + index), fault);
 		}
+		/* Not beside the others: that makes one test of them, and a longer. */
+		if (unlikely(link == pending))
+			break;
 		robust_window_get(value, word, fault);
 		if (!robust_held(walk, value) ||
 		    !robust_window_cmpxchg(word, value, robust_marked(value),
