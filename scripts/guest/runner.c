@@ -5,6 +5,7 @@
  *
  *   selftests[:LABEL]      the programs that the futex selftests' own run.sh
  *                          starts, in its order and with its arguments
+ *   program:LABEL:NAME     one program of the futex selftests alone
  *   bench[:WHAT[:LABEL]]   the benchmark of robust futexes
  *   NAME[:LABEL[:WORD...]] any other: /programs/LABEL/NAME with those words
  *
@@ -237,6 +238,17 @@ static int selftests(const char *label)
 	return command_count ? 0 : 1;
 }
 
+/* Alone, and so without a limit but that of the item */
+static int one_program(const char *label, const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), ROOT "/selftests/%s/futex/functional/%s", label, name);
+	execl(path, path, NULL);
+	fprintf(stderr, "program: cannot run %s: %s\n", path, strerror(errno));
+	return 127;
+}
+
 static void show_clock(void)
 {
 	char name[64] = "unknown\n";
@@ -284,6 +296,8 @@ int main(int argc, char **argv)
 
 	if (!strcmp(name, "selftests"))
 		return selftests(label);
+	if (!strcmp(name, "program"))
+		return one_program(label, argc > 2 ? argv[2] : "");
 	if (!strcmp(name, "bench"))
 		return bench(argc > 1 ? argv[1] : "all", argc > 2 ? argv[2] : "default");
 	if (!strcmp(name, "runner")) {

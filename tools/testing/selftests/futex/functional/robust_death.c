@@ -524,6 +524,140 @@ TEST(word_has_the_tid_of_the_own_pid_namespace)
 	EXPECT_NE(MARKED, locks[1].word);
 }
 
+/* Be the first process of a new PID namespace: its TID is 1 there. */
+static void run_in_pid_namespace(struct victim *victim)
+{
+	pid_t pid;
+
+	if (unshare(CLONE_NEWPID))
+		_exit(KSFT_SKIP);
+	pid = fork();
+	if (!pid) {
+		prepare_child();
+		run__exit(victim);
+	}
+	waitpid(pid, NULL, 0);
+	_exit(0);
+}
+
+static bool in_pid_namespace(struct victim *victim)
+{
+	victim->run = run_in_pid_namespace;
+	return victim_start(victim) && victim->tid == 1;
+}
+
+/* Could the victim not be started for want of rights or namespaces? */
+static bool no_pid_namespaces(struct victim *victim)
+{
+	return !victim->tid && WIFEXITED(victim->status) &&
+	       WEXITSTATUS(victim->status) == KSFT_SKIP;
+}
+
+/* Sleeps on the word of the lock at data instead of holding it */
+static void run_waiter_in_pid_namespace(struct victim *victim)
+{
+	struct robust_lock *lock = victim->data;
+	pid_t pid;
+
+	if (unshare(CLONE_NEWPID))
+		_exit(KSFT_SKIP);
+	pid = fork();
+	if (!pid) {
+		prepare_child();
+		victim->tid = syscall(SYS_gettid);
+		_exit(wait_on(&lock->word, lock->word));
+	}
+	waitpid(pid, &victim->status, 0);
+	_exit(WIFEXITED(victim->status) ? WEXITSTATUS(victim->status) : 1);
+}
+
+/*
+ * A lock may be shared between PID namespaces: whoever waits in another than
+ * the owner is woken as well, from inside to outside and the other way round.
+ */
+TEST(waiter_outside_the_pid_namespace_is_woken)
+{
+	struct victim *victim = victim_alloc();
+	struct robust_lock *lock = shared_memory(sizeof(*lock));
+	struct waiters waiters = { };
+	bool started;
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_TRUE(victim && lock);
+	started = in_pid_namespace(victim);
+	if (no_pid_namespaces(victim))
+		SKIP(return, "needs root and PID namespaces");
+	ASSERT_TRUE(started);
+	link_locks(&victim->head, lock, 1);
+	lock->word = victim->tid | FUTEX_WAITERS;
+	ASSERT_TRUE(start_waiters(&waiters, &lock->word, NR_WAITERS));
+
+	ASSERT_TRUE(victim_die(victim));
+	EXPECT_EQ(MARKED_WITH_WAITERS, lock->word);
+	EXPECT_EQ(1, woken(&waiters));
+}
+
+TEST(waiter_inside_a_pid_namespace_is_woken)
+{
+	struct victim *victim = victim_alloc(), *waiter = victim_alloc();
+	struct robust_lock *lock = shared_memory(sizeof(*lock));
+	bool started;
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_TRUE(victim && waiter && lock);
+	ASSERT_TRUE(victim_start(victim));
+	link_locks(&victim->head, lock, 1);
+	lock->word = victim->tid | FUTEX_WAITERS;
+
+	waiter->run = run_waiter_in_pid_namespace;
+	waiter->data = lock;
+	started = victim_start(waiter);
+	if (no_pid_namespaces(waiter))
+		SKIP(return, "needs root and PID namespaces");
+	ASSERT_TRUE(started);
+	ASSERT_TRUE(happens(sleepers(&lock->word) == 1));
+
+	ASSERT_TRUE(victim_die(victim));
+	EXPECT_EQ(MARKED_WITH_WAITERS, lock->word);
+	ASSERT_TRUE(happens(victim_waited(waiter)));
+	EXPECT_TRUE(WIFEXITED(waiter->status));
+	EXPECT_EQ(0, WEXITSTATUS(waiter->status));
+}
+
+/*
+ * What no kernel can do: two threads with one TID, in two PID namespaces, look
+ * the same in a word. So the lock of one is marked when the other dies, but only
+ * if the dying one's own list leads to that lock, as it does while it waits.
+ */
+TEST(equal_tids_of_two_pid_namespaces_are_told_apart_by_the_list)
+{
+	struct victim *owner = victim_alloc(), *victim = victim_alloc();
+	struct robust_lock *locks = shared_memory(2 * sizeof(*locks));
+	bool started;
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_TRUE(owner && victim && locks);
+	started = in_pid_namespace(owner);
+	if (no_pid_namespaces(owner))
+		SKIP(return, "needs root and PID namespaces");
+	ASSERT_TRUE(started);
+	ASSERT_TRUE(in_pid_namespace(victim));
+	ASSERT_EQ(owner->tid, victim->tid);
+	link_locks(&owner->head, locks, 2);
+	hold(locks, 2, owner->tid);
+	victim->head.list_op_pending = &locks[1].entry;
+
+	ASSERT_TRUE(victim_die(victim));
+	EXPECT_EQ(owner->tid, locks[0].word);
+	EXPECT_EQ(MARKED, locks[1].word);
+
+	ASSERT_TRUE(victim_die(owner));
+	EXPECT_EQ(MARKED, locks[0].word);
+}
+
 #ifdef __x86_64__
 /* What a 32-bit program has for a head and a lock, and the number of its call */
 struct head_32 {
