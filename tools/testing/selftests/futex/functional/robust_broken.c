@@ -375,6 +375,24 @@ TEST_F(word, leaves_the_locks_behind_it)
 		EXPECT_EQ(MARKED, WORD(i));
 }
 
+/*
+ * Nor is a wakeup lost that is due when the bad lock is met: that of the last
+ * good one.
+ */
+TEST_F(word, does_not_cost_the_wakeup_of_the_lock_before_it)
+{
+	struct waiters waiters = {};
+
+	self->entries[NR_LOCKS - 1].next = self->bad_entry;
+	self->bad_entry->next = &self->victim->head.list;
+	WORD(NR_LOCKS - 1) |= FUTEX_WAITERS;
+	ASSERT_TRUE(start_waiters(&waiters, &WORD(NR_LOCKS - 1), NR_WAITERS));
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ(MARKED_WITH_WAITERS, WORD(NR_LOCKS - 1));
+	EXPECT_EQ(1, woken(&waiters));
+}
+
 /* The same if it is the pending one. */
 TEST_F(word, leaves_the_list_if_it_is_pending)
 {
@@ -587,6 +605,27 @@ TEST_F(list, with_a_misaligned_lock)
 }
 
 /*
+ * So is a word that the offset puts askew. Here the words lie behind all of the
+ * entries, one byte off.
+ */
+TEST_F(list, whose_words_lie_askew_behind_their_entries)
+{
+	long offset = NR_LOCKS * sizeof(*self->locks) + 1;
+	char before[(2 * NR_LOCKS + 1) * sizeof(*self->locks)];
+	__u32 tid = self->victim->tid;
+	int i;
+
+	link_locks(&self->victim->head, self->locks, NR_LOCKS);
+	self->victim->head.futex_offset = offset;
+	for (i = 0; i < NR_LOCKS; i++)
+		memcpy((char *)&self->locks[i].entry + offset, &tid, sizeof(tid));
+	memcpy(before, self->locks, sizeof(before));
+
+	ASSERT_TRUE(died_by_sigkill(self->victim));
+	EXPECT_EQ(0, memcmp(before, self->locks, sizeof(before)));
+}
+
+/*
  * NULL leads to no lock, whether something is pending or not. With this offset
  * the lock at address 0 would have a word that can be seen. The pending lock
  * shows that the walk took place: its entry is nowhere, but its word is.
@@ -667,7 +706,7 @@ TEST_F(list, that_never_comes_back_wakes_the_pending_locks_waiter_once)
 TEST_F(list, that_runs_into_another_one)
 {
 	struct {
-		struct robust_lock bait;
+		futex_t bait;
 		struct robust_list_head head;
 	} *second_head = shared_memory(sizeof(*second_head));
 	struct robust_lock *first = self->locks, *second = self->locks + 3;
@@ -677,7 +716,9 @@ TEST_F(list, that_runs_into_another_one)
 	init_head(&second_head->head);
 	other->registered = &second_head->head;
 	ASSERT_TRUE(victim_start(other));
-	second_head->bait.word = OTHER_TID;
+	ASSERT_EQ((uintptr_t)&second_head->bait,
+		  (uintptr_t)&second_head->head.list + LOCK_OFFSET);
+	second_head->bait = OTHER_TID;
 	link_locks(&second_head->head, second, 3);
 	link_locks(&self->victim->head, first, 3);
 	hold(first, 3, self->victim->tid);
@@ -687,7 +728,7 @@ TEST_F(list, that_runs_into_another_one)
 	ASSERT_TRUE(died_by_sigkill(self->victim));
 	EXPECT_EQ(3U, count(first, 3, MARKED));
 	EXPECT_EQ(3U, count(second, 3, other->tid));
-	EXPECT_EQ((__u32)OTHER_TID, second_head->bait.word);
+	EXPECT_EQ((__u32)OTHER_TID, second_head->bait);
 
 	ASSERT_TRUE(died_by_sigkill(other));
 	EXPECT_EQ(3U, count(second, 3, MARKED));
@@ -793,6 +834,92 @@ TEST_F(list, whose_lock_is_taken_again_and_again)
 	EXPECT_EQ(MARKED, self->locks[0].word);
 	rewriter.stop = 1;
 	pthread_join(rewriter.thread, NULL);
+}
+
+#define RING_LOCKS	(2 * 1024 * 1024)
+
+static void *rewrite_all_words(void *arg)
+{
+	struct rewriter *rewriter = arg;
+	int i;
+
+	while (!rewriter->stop)
+		for (i = 0; i < RING_LOCKS && !rewriter->stop; i++)
+			rewriter->locks[i].word = rewriter->word;
+	return NULL;
+}
+
+/* A long cycle that leaves out the head, and a lock behind it that is pending */
+FIXTURE(ring)
+{
+	struct victim *victim;
+	struct robust_lock *locks;
+};
+
+FIXTURE_SETUP(ring)
+{
+	REQUIRE_ROBUST_LIST();
+
+	self->locks = shared_memory((RING_LOCKS + 1) * sizeof(*self->locks));
+	ASSERT_TRUE(!!self->locks);
+	self->victim = victim_alloc();
+	ASSERT_TRUE(!!self->victim);
+	ASSERT_TRUE(victim_start(self->victim));
+}
+
+FIXTURE_TEARDOWN(ring)
+{
+	victim_clean(self->victim);
+}
+
+/*
+ * One that puts the TID back into all words has the walk find each of them held
+ * whenever it comes by. Nothing but the limit on visits of any kind ends it then,
+ * which may take a while. The pending lock is handled nevertheless.
+ */
+TEST_F_TIMEOUT(ring, whose_locks_are_all_taken_again_and_again, 120)
+{
+	struct victim *victim = self->victim;
+	struct robust_lock *locks = self->locks;
+	struct rewriter rewriter = { .locks = locks, .word = victim->tid };
+	long long begin = milliseconds();
+	bool dead = false;
+	int i;
+
+	hold(locks, RING_LOCKS + 1, victim->tid);
+	link_locks(&victim->head, locks, RING_LOCKS);
+	locks[RING_LOCKS - 1].entry.next = &locks[0].entry;
+	victim->head.list_op_pending = &locks[RING_LOCKS].entry;
+	ASSERT_EQ(0, pthread_create(&rewriter.thread, NULL, rewrite_all_words,
+				    &rewriter));
+	for (i = 0; i < 6 && !dead; i++)
+		dead = victim_die(victim);
+	EXPECT_TRUE(dead);
+	rewriter.stop = 1;
+	pthread_join(rewriter.thread, NULL);
+	TH_LOG("the walk took %lld ms", milliseconds() - begin);
+	EXPECT_EQ(MARKED, locks[RING_LOCKS].word);
+}
+
+#define NR_DEATHS	20
+
+/* What is not there is not waited for: such a death takes no longer than others. */
+TEST(bad_lists_take_no_time)
+{
+	struct victim *victim = victim_alloc();
+	long long begin = milliseconds();
+	int i;
+
+	REQUIRE_ROBUST_LIST();
+
+	ASSERT_TRUE(!!victim);
+	for (i = 0; i < NR_DEATHS; i++) {
+		ASSERT_TRUE(victim_start(victim));
+		victim->head.list.next = (void *)(2 * sizeof(long));
+		ASSERT_TRUE(died_by_sigkill(victim));
+	}
+	/* Half a second for each is plenty for the slowest of machines */
+	EXPECT_GT(500LL * NR_DEATHS, milliseconds() - begin);
 }
 
 /*

@@ -384,6 +384,31 @@ TEST_F(list, that_is_empty)
 	EXPECT_EQ((__u32)self->victim->tid, locks[0].word);
 }
 
+/* Nor is it one when the walk comes back to it. */
+TEST_F(list, that_ends_at_a_head_with_a_word)
+{
+	struct {
+		futex_t word;
+		struct robust_list_head head;
+	} *own = shared_memory(sizeof(*own));
+	struct victim *victim = victim_alloc();
+
+	ASSERT_TRUE(own && victim);
+	ASSERT_EQ((uintptr_t)&own->word,
+		  (uintptr_t)&own->head.list + LOCK_OFFSET);
+	init_head(&own->head);
+	victim->registered = &own->head;
+	ASSERT_TRUE(victim_start(victim));
+	link_locks(&own->head, self->locks, NR_LOCKS);
+	hold(self->locks, NR_LOCKS, victim->tid);
+	own->word = victim->tid;
+
+	ASSERT_TRUE(victim_die(victim));
+	ASSERT_EQ((size_t)NR_LOCKS, count(self->locks, NR_LOCKS, MARKED));
+	EXPECT_EQ((__u32)victim->tid, own->word);
+	victim_clean(victim);
+}
+
 /* One waiter of each lock is woken, not one in all. */
 TEST_F(list, wakes_a_waiter_of_each_lock)
 {
@@ -442,6 +467,45 @@ TEST(waiter_in_private_memory_is_woken)
 	ASSERT_TRUE(happens(!victim.alive));
 	EXPECT_EQ(MARKED_WITH_WAITERS, lock.word);
 	EXPECT_EQ(1, woken(&waiters));
+}
+
+#define NR_WAITED	100
+/* So far apart that not all locks of one batch of wakeups are in one page */
+#define APART		16
+
+/*
+ * The kernel wakes batch by batch. No waiter is forgotten where a batch ends,
+ * or where a page does. The locks are in private memory, which the dying thread
+ * has at hand: nothing but their number ends a batch.
+ */
+TEST_F(list, wakes_a_waiter_of_each_of_many_locks)
+{
+	static struct robust_lock locks[NR_WAITED * APART];
+	static struct waiters waiters[NR_WAITED];
+	struct victim victim = {};
+	struct robust_lock *lock;
+	int i, nr_woken = 0;
+	pthread_t thread;
+
+	init_head(&victim.head);
+	victim.registered = &victim.head;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, hold_and_exit_thread, &victim));
+	ASSERT_TRUE(happens(victim.tid));
+	victim.head.list.next = &locks[0].entry;
+	for (i = 0; i < NR_WAITED; i++) {
+		lock = &locks[i * APART];
+		lock->word = victim.tid | FUTEX_WAITERS;
+		lock->entry.next = i + 1 < NR_WAITED ? &lock[APART].entry :
+						       &victim.head.list;
+		ASSERT_TRUE(start_waiters(&waiters[i], &lock->word, 1));
+	}
+
+	victim.go = 1;
+	futex_wake(&victim.go, 1, 0);
+	ASSERT_TRUE(happens(!victim.alive));
+	for (i = 0; i < NR_WAITED; i++)
+		nr_woken += woken(&waiters[i]) == 1;
+	EXPECT_EQ(NR_WAITED, nr_woken);
 }
 
 #define NR_CONTENDED	1000
@@ -807,6 +871,21 @@ TEST_F(list, marks_a_pi_lock_and_wakes_nobody)
 	hold(self->locks, 3, self->victim->tid | FUTEX_WAITERS);
 	self->locks[0].entry.next = pi_entry(&self->locks[1]);
 	ASSERT_TRUE(start_waiters(&waiters, &self->locks[1].word, NR_WAITERS));
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(3U, count(self->locks, 3, MARKED_WITH_WAITERS));
+	EXPECT_EQ(0, woken(&waiters));
+}
+
+/* The pointer in the head has such a bit as well. */
+TEST_F(list, that_begins_with_a_pi_lock)
+{
+	struct waiters waiters = {};
+
+	link_locks(&self->victim->head, self->locks, 3);
+	hold(self->locks, 3, self->victim->tid | FUTEX_WAITERS);
+	self->victim->head.list.next = pi_entry(&self->locks[0]);
+	ASSERT_TRUE(start_waiters(&waiters, &self->locks[0].word, NR_WAITERS));
 
 	ASSERT_TRUE(victim_die(self->victim));
 	EXPECT_EQ(3U, count(self->locks, 3, MARKED_WITH_WAITERS));

@@ -284,6 +284,78 @@ TEST_F(pending, null_is_no_lock)
 	EXPECT_EQ(0, woken(&waiters));
 }
 
+/*
+ * Nor is it one if there is a list beside it. The only lock of that has its
+ * entry nowhere, but a word that can be seen, which shows that the walk took
+ * place.
+ */
+TEST_F(pending, null_is_no_lock_beside_a_list)
+{
+	struct robust_list_head *head = &self->victim->head;
+	futex_t *words = &self->locks[0].word;
+
+	head->futex_offset = (long)words;
+	head->list.next = (struct robust_list *)sizeof(*words);
+	words[0] = self->victim->tid;
+	words[1] = self->victim->tid;
+
+	ASSERT_TRUE(victim_die(self->victim));
+	ASSERT_EQ(MARKED, words[1]);
+	EXPECT_EQ((__u32)self->victim->tid, words[0]);
+}
+
+/* A thread that is woken by the death, and then writes the dead one's head */
+struct successor {
+	struct victim *victim;
+	struct robust_lock *locks;
+	struct robust_list *bait;
+};
+
+static void *change_pending_when_woken(void *arg)
+{
+	struct successor *successor = arg;
+
+	if (!wait_on(&successor->locks[0].word, successor->locks[0].word))
+		successor->victim->head.list_op_pending = successor->bait;
+	return NULL;
+}
+
+#define LONG_LIST	100000
+
+/*
+ * list_op_pending is read before anything is woken: once its first lock is
+ * marked, those who share the memory may take the thread for dead, and use the
+ * memory of its head again. The list is so long that one of them has the time.
+ */
+TEST(pending_is_read_before_anything_is_woken)
+{
+	struct robust_lock *locks;
+	struct successor successor;
+	struct victim *victim;
+	pthread_t thread;
+
+	REQUIRE_ROBUST_LIST();
+
+	victim = victim_alloc();
+	locks = shared_memory((LONG_LIST + 1) * sizeof(*locks));
+	ASSERT_TRUE(victim && locks);
+	ASSERT_TRUE(victim_start(victim));
+	link_locks(&victim->head, locks, LONG_LIST);
+	hold(locks, LONG_LIST + 1, victim->tid);
+	locks[0].word |= FUTEX_WAITERS;
+	successor.victim = victim;
+	successor.locks = locks;
+	successor.bait = &locks[LONG_LIST].entry;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, change_pending_when_woken,
+				    &successor));
+	ASSERT_TRUE(happens(sleepers(&locks[0].word) == 1));
+
+	ASSERT_TRUE(victim_die(victim));
+	pthread_join(thread, NULL);
+	ASSERT_EQ(MARKED, locks[LONG_LIST - 1].word);
+	EXPECT_EQ((__u32)victim->tid, locks[LONG_LIST].word);
+}
+
 /* A lock that is pending does not cost the others on the list anything. */
 TEST_F(pending, in_the_middle_of_the_list)
 {

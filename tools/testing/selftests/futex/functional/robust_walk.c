@@ -366,7 +366,11 @@ TEST_F_TIMEOUT(neighbour, runs_during_the_walk, 120)
 struct slow {
 	struct victim *victim;
 	char *pages;
+	/* Where the words are, if not beside the entries */
+	char *words;
 	size_t page_size;
+	/* Watch over writes, not over pages that are missing */
+	bool writes;
 	/* The victim's descriptor, and the test's */
 	int victim_uffd;
 	int uffd;
@@ -394,18 +398,27 @@ static int slow_count_marked(struct slow *slow)
 /* Returns the descriptor, or -1 */
 static int watch_pages(struct slow *slow)
 {
-	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = slow->writes ? UFFD_FEATURE_WP_HUGETLBFS_SHMEM : 0,
+	};
 	struct uffdio_register range = {
 		.range = {
 			.start = (uintptr_t)slow->pages,
 			.len = NR_SLOW * slow->page_size,
 		},
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
+		.mode = slow->writes ? UFFDIO_REGISTER_MODE_WP :
+				       UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_writeprotect protect = {
+		.range = range.range,
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
 	};
 	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
-	    ioctl(fd, UFFDIO_REGISTER, &range))
+	    ioctl(fd, UFFDIO_REGISTER, &range) ||
+	    (slow->writes && ioctl(fd, UFFDIO_WRITEPROTECT, &protect)))
 		return -1;
 	return fd;
 }
@@ -431,8 +444,12 @@ static void run_slow(struct victim *victim)
 	struct slow *slow = victim->data;
 	futex_t *end_process = &slow->end_process;
 	pthread_t thread;
-	int err;
+	int err, i;
 
+	/* The words, if they lie apart, are at hand */
+	for (i = 0; slow->words && i < NR_SLOW; i++)
+		__atomic_fetch_or(slow->words + i * slow->page_size, 0,
+				  __ATOMIC_RELAXED);
 	slow->victim_uffd = watch_pages(slow);
 	if (slow->victim_uffd < 0)
 		_exit(KSFT_SKIP);
@@ -669,6 +686,240 @@ TEST_F(slow_page, that_never_comes_does_not_keep_the_process)
 
 	ASSERT_EQ(0, kill(victim->pid, SIGKILL));
 	EXPECT_TRUE(happens(victim_waited(victim) && !victim->pid));
+}
+
+/*
+ * The list is forgotten before it is walked: nobody is told of it who asks
+ * meanwhile.
+ */
+TEST_F(slow_page, belongs_to_a_list_that_is_not_told_any_more)
+{
+	struct slow *slow = self->slow;
+	uintptr_t seen = 1;
+	size_t len;
+
+	EXPECT_EQ(0, get_robust_list(slow->victim->tid, &seen, &len));
+	EXPECT_EQ(0U, seen);
+	bring(slow, DECISIVE);
+	ASSERT_TRUE(bring_to_the_end(slow));
+	EXPECT_EQ(NR_SLOW, slow_count_marked(slow));
+}
+
+/* Make the pages, and a victim that has them watched; NULL if memory is short */
+static struct slow *slow_alloc(void)
+{
+	struct slow *slow = shared_memory(sizeof(*slow));
+	int fd = memfd_create("robust", MFD_CLOEXEC);
+
+	if (!slow || fd < 0)
+		return NULL;
+	slow->page_size = sysconf(_SC_PAGESIZE);
+	if (ftruncate(fd, NR_SLOW * slow->page_size))
+		return NULL;
+	slow->pages = mmap(NULL, NR_SLOW * slow->page_size,
+			   PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	slow->victim = victim_alloc();
+	if (slow->pages == MAP_FAILED || !slow->victim)
+		return NULL;
+	slow->victim->run = run_slow;
+	slow->victim->data = slow;
+	return slow;
+}
+
+/* Start it; false if it does not start, with KSFT_SKIP if it cannot */
+static bool slow_start(struct slow *slow)
+{
+	if (!victim_start(slow->victim))
+		return false;
+	slow->uffd = get_descriptor(slow->victim->pid, slow->victim_uffd);
+	return slow->uffd >= 0;
+}
+
+static void slow_clean(struct slow *slow)
+{
+	struct uffdio_range range = {
+		.start = (uintptr_t)slow->pages,
+		.len = NR_SLOW * slow->page_size,
+	};
+
+	ioctl(slow->uffd, UFFDIO_UNREGISTER, &range);
+	close(slow->uffd);
+	victim_clean(slow->victim);
+}
+
+/* Entries in pages that are slow, and words that are at hand */
+FIXTURE(slow_entry)
+{
+	struct slow *slow;
+	struct waiters waiters;
+};
+
+static futex_t *slow_word(struct slow *slow, int i)
+{
+	return (futex_t *)(slow->words + i * slow->page_size);
+}
+
+FIXTURE_SETUP(slow_entry)
+{
+	struct victim *victim;
+	struct slow *slow;
+	bool started;
+	int i;
+
+	REQUIRE_ROBUST_LIST();
+
+	slow = slow_alloc();
+	ASSERT_TRUE(!!slow);
+	self->slow = slow;
+	/* One more is for the pending lock, whose entry nobody ever reads */
+	slow->words = shared_memory((NR_SLOW + 1) * slow->page_size);
+	ASSERT_TRUE(!!slow->words);
+	victim = slow->victim;
+	started = slow_start(slow);
+	if (!started && WIFEXITED(victim->status) &&
+	    WEXITSTATUS(victim->status) == KSFT_SKIP)
+		SKIP_TEST("needs userfaultfd, and root");
+	ASSERT_TRUE(started);
+
+	for (i = 0; i <= NR_SLOW; i++)
+		*slow_word(slow, i) = victim->tid;
+	*slow_word(slow, DECISIVE - 1) |= FUTEX_WAITERS;
+	EXPECT_TRUE(start_waiters(&self->waiters, slow_word(slow, DECISIVE - 1),
+				  1));
+	victim->head.futex_offset = slow->words - slow->pages -
+				    (long)offsetof(struct robust_lock, entry);
+	victim->head.list.next = &slow_lock(slow, 0)->entry;
+	victim->head.list_op_pending = &slow_lock(slow, NR_SLOW)->entry;
+	victim->go = 1;
+	futex_wake(&victim->go, 1, 0);
+	EXPECT_TRUE(bring_until(slow, DECISIVE));
+	settle();
+}
+
+FIXTURE_TEARDOWN(slow_entry)
+{
+	slow_clean(self->slow);
+}
+
+/*
+ * An entry is read before its lock is marked. As soon as it is marked, another
+ * thread may take the lock, and then the entry is that thread's to write.
+ */
+TEST_F(slow_entry, is_read_before_its_lock_is_marked)
+{
+	struct slow *slow = self->slow;
+	__u32 tid = slow->victim->tid;
+	int i;
+
+	EXPECT_EQ(tid, *slow_word(slow, DECISIVE));
+	bring(slow, DECISIVE);
+	ASSERT_TRUE(bring_to_the_end(slow));
+	for (i = 0; i < NR_SLOW; i++)
+		EXPECT_EQ(MARKED, *slow_word(slow, i) & ~FUTEX_WAITERS);
+}
+
+/* The pending lock is handled last: not while the list is being walked. */
+TEST_F(slow_entry, comes_before_the_pending_lock)
+{
+	struct slow *slow = self->slow;
+
+	EXPECT_EQ((__u32)slow->victim->tid, *slow_word(slow, NR_SLOW));
+	bring(slow, DECISIVE);
+	ASSERT_TRUE(bring_to_the_end(slow));
+	EXPECT_EQ(MARKED, *slow_word(slow, NR_SLOW));
+}
+
+/* No waiter waits until the page of another lock is there. */
+TEST_F(slow_entry, does_not_keep_the_waiter_of_the_lock_before_it)
+{
+	EXPECT_EQ(1, woken(&self->waiters));
+	bring(self->slow, DECISIVE);
+	ASSERT_TRUE(bring_to_the_end(self->slow));
+}
+
+/*
+ * A word that can be read at once, but not written: the test is asked first. So
+ * there is time between the two for other threads to change the word.
+ */
+FIXTURE(slow_write)
+{
+	struct slow *slow;
+};
+
+FIXTURE_VARIANT(slow_write)
+{
+	bool pending;
+};
+
+FIXTURE_VARIANT_ADD(slow_write, of_a_listed_lock) {
+};
+
+FIXTURE_VARIANT_ADD(slow_write, of_the_pending_lock) {
+	.pending = true,
+};
+
+FIXTURE_SETUP(slow_write)
+{
+	struct robust_lock *lock;
+	struct victim *victim;
+	struct slow *slow;
+	bool started;
+
+	REQUIRE_ROBUST_LIST();
+
+	slow = slow_alloc();
+	ASSERT_TRUE(!!slow);
+	self->slow = slow;
+	slow->writes = true;
+	lock = slow_lock(slow, 0);
+	victim = slow->victim;
+	/* Its page is there before it is watched */
+	lock->entry.next = &victim->head.list;
+	started = slow_start(slow);
+	if (!started && WIFEXITED(victim->status) &&
+	    WEXITSTATUS(victim->status) == KSFT_SKIP)
+		SKIP_TEST("needs userfaultfd for writes, and root");
+	ASSERT_TRUE(started);
+
+	lock->word = victim->tid;
+	if (variant->pending)
+		victim->head.list_op_pending = &lock->entry;
+	else
+		victim->head.list.next = &lock->entry;
+	victim->go = 1;
+	futex_wake(&victim->go, 1, 0);
+	EXPECT_TRUE(bring_until(slow, 0));
+}
+
+FIXTURE_TEARDOWN(slow_write)
+{
+	slow_clean(self->slow);
+}
+
+/*
+ * A thread that says by FUTEX_WAITERS that it is going to sleep, between the
+ * kernel's look at the word and its exchange, has the bit kept, and is woken.
+ */
+TEST_F(slow_write, keeps_a_waiters_bit_that_was_set_meanwhile)
+{
+	struct slow *slow = self->slow;
+	struct robust_lock *lock = slow_lock(slow, 0);
+	struct uffdio_writeprotect permit = {
+		.range = {
+			.start = (uintptr_t)slow->pages,
+			.len = NR_SLOW * slow->page_size,
+		},
+	};
+	struct waiters waiters = {};
+
+	ASSERT_EQ((__u32)slow->victim->tid, lock->word);
+	lock->word |= FUTEX_WAITERS;
+	EXPECT_TRUE(start_waiters(&waiters, &lock->word, 1));
+	ASSERT_EQ(0, ioctl(slow->uffd, UFFDIO_WRITEPROTECT, &permit));
+	ASSERT_TRUE(happens(victim_waited(slow->victim) && !slow->victim->pid));
+	EXPECT_EQ(MARKED_WITH_WAITERS, lock->word);
+	EXPECT_EQ(1, woken(&waiters));
 }
 
 /*
