@@ -6,13 +6,15 @@
 ARCH ?= x86_64
 FLAVOUR ?= full
 
-.PHONY: help run test test-arch bench kernel shell export check-series check-patches check-scripts check-docs \
-	check-bisect check-reference check-input check-placeholder clean
+.PHONY: help run test test-arch fuzz bench kernel shell export check-series check-patches check-scripts check-docs \
+	check-bisect check-debug check-kcsan check-reference check-input check-kills check-placeholder \
+	mutants soak clean
 
 help:
 	@echo 'make run            kill -9 the owner of a lock, without the series and with it; then the selftests'
 	@echo 'make test           everything that is checked: series, scripts, selftests, control'
 	@echo 'make test-arch      the series on every architecture, or on those that ARCHS="..." names'
+	@echo 'make fuzz           kill threads whose lists are random: LISTS=N FIRE=N SEED=N FLAVOUR=full|debug'
 	@echo 'make bench          measure the cost of an exit, here and in what it competes with'
 	@echo 'make shell          an interactive shell in a guest on the kernel with the series'
 	@echo 'make kernel         build one kernel: FLAVOUR=full|ground|base|debug (default full)'
@@ -23,9 +25,13 @@ help:
 	@echo 'make check-docs     build the documents and manual pages without a warning'
 	@echo 'make check-bisect   build and boot the kernel after each patch of the series'
 	@echo 'make check-debug    run all tests on a kernel with KASAN, lockdep and their like'
+	@echo 'make check-kcsan    run all tests on a kernel that looks for data races'
 	@echo 'make check-reference  run the selftests on the unpatched base'
 	@echo 'make check-input    bad input ends each script with one line that says so'
 	@echo 'make check-placeholder  an architecture that has only the placeholder builds and boots'
+	@echo 'make check-kills    kill a thread at every instruction of the robust mutexes of glibc and musl'
+	@echo 'make mutants        break the series in many ways: the tests must notice each of them'
+	@echo 'make soak           let threads die for half an hour, and see whether memory is left behind'
 	@echo 'make clean          empty build/'
 	@echo
 	@echo 'ARCH=NAME chooses the architecture (default x86_64, see scripts/arch/).'
@@ -42,6 +48,10 @@ test-arch:
 kernel:
 	@scripts/build-kernel $(ARCH) $(FLAVOUR)
 
+fuzz:
+	@scripts/fuzz $(ARCH) --flavour $(FLAVOUR) $(if $(LISTS),--lists $(LISTS)) $(if $(FIRE),--fire $(FIRE)) \
+		$(if $(SEED),--seed $(SEED))
+
 bench:
 	@scripts/bench-run $(ARCH)
 	@scripts/bench-report
@@ -52,7 +62,16 @@ shell:
 export:
 	@scripts/export-series
 
-check-bisect check-debug check-reference:
+mutants:
+	@scripts/check-mutants $(ARCH)
+
+soak:
+	@scripts/soak $(ARCH)
+
+check-kcsan:
+	@scripts/check-debug $(ARCH) kcsan
+
+check-bisect check-debug check-kills check-reference:
 	@scripts/$@ $(ARCH)
 
 check-series check-patches check-scripts check-docs check-input check-placeholder clean:

@@ -216,7 +216,7 @@ load_arch()
 	# What few of them set.
 	# shellcheck disable=SC2034 # for the scripts that boot
 	memory=1G parameters='' untestable=''
-	libcs='' libc_packages='' clients='' client_packages=''
+	libcs='' libc_packages='' clients='' client_packages='' steps=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
 	for setting in kernel_arch cross qemu machine console image packages user_compilers config smp; do
@@ -255,7 +255,7 @@ test_items()
 {
 	{
 		for label in $(word_sizes); do
-			echo "kill9:$label selftests:$label killtree:$label"
+			echo "kill9:$label selftests:$label killtree:$label fuzz:$label"
 		done
 		for triple in $libcs; do
 			echo "robust_pthread:${triple%%:*}"
@@ -263,6 +263,8 @@ test_items()
 		for pair in $clients; do
 			echo "${pair#*:}:${pair%%:*}"
 		done
+		# Each 16th instruction, of one of them: scripts/check-kills has all.
+		[ -z "$steps" ] || echo "step:${steps%%:*}:16"
 	} | xargs | tr ' ' ,
 }
 

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory comes to an end, and the kernel chooses a process to kill that holds a
+ * thousand locks, with waiters. It is chosen because of its oom_score_adj. All words
+ * must be marked, all waiters be told.
+ *
+ * The owner has written all words itself, as every owner has, so their pages are
+ * there when it dies. Only in the tests of absent pages it has not: then marking a
+ * word needs memory, of which there is none, and what cannot be reached is lost, but
+ * nothing before it in the list.
+ *
+ *   oom.group_owner		A group of processes is at its limit (memory.max)
+ *				because of the owner itself.
+ *   oom.group_thread		... because of another thread of the owner.
+ *   oom.group_bystander	... because of another process, which lives on.
+ *   oom.group_absent_pages	... because of the owner, whose locks are in memory that
+ *				it has never touched.
+ *   oom.machine_owner		The machine has no memory left, because of the owner.
+ *   oom.machine_bystander	... because of another process, which lives on.
+ *   oom.machine_absent_pages	... because of the owner, with untouched locks.
+ *
+ * usage: PROGRAM
+ *
+ * The output is KTAP. The exit status is 0 if every test passed, else 1.
+ */
+#include "locks.h"
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#define HELD		1000
+#define GROUPS		"/sys/fs/cgroup"
+#define GROUP		GROUPS "/oom"
+#define GROUP_LIMIT	(48 << 20)
+#define PAGE		4096
+/* What it is worth to kill a bystander's victim for */
+#define BULK		(16 << 20)
+/* Seconds until somebody is chosen and dead, in a slow guest. */
+#define PATIENCE	240
+
+enum eater { OWNER, THREAD_OF_OWNER, BYSTANDER };
+
+struct test {
+	const char *name;
+	int in_group;
+	enum eater eater;
+	int absent;
+};
+
+static const struct test tests[] = {
+	{ "oom.group_owner", 1, OWNER, 0 },
+	{ "oom.group_thread", 1, THREAD_OF_OWNER, 0 },
+	{ "oom.group_bystander", 1, BYSTANDER, 0 },
+	{ "oom.group_absent_pages", 1, OWNER, 1 },
+	{ "oom.machine_owner", 0, OWNER, 0 },
+	{ "oom.machine_bystander", 0, BYSTANDER, 0 },
+	{ "oom.machine_absent_pages", 0, OWNER, 1 },
+};
+
+#define TESTS	((int)(sizeof(tests) / sizeof(tests[0])))
+
+static struct control {
+	volatile pid_t owner;
+	volatile int go;
+	volatile int done;
+} *control;
+
+/* The owner's, in memory that is its own, where C libraries have it. */
+static struct robust_list_head head;
+static int failed;
+
+#define check(condition)						\
+do {									\
+	if (!(condition)) {						\
+		tell("not true: %s", #condition);			\
+		failed++;						\
+	}								\
+} while (0)
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t length = strlen(text);
+	int written = fd >= 0 && write(fd, text, length) == length;
+
+	if (fd >= 0)
+		close(fd);
+	return written;
+}
+
+/* The number after this word in a file of lines "WORD NUMBER", or -1. */
+static long long number_in(const char *path, const char *word)
+{
+	char name[64];
+	long long number, found = -1;
+	FILE *file = fopen(path, "r");
+
+	if (!file)
+		return found;
+	while (fscanf(file, "%63s %lld", name, &number) == 2)
+		if (!strcmp(name, word))
+			found = number;
+	fclose(file);
+	return found;
+}
+
+/* How many the kernel has chosen and killed. */
+static long long chosen(const struct test *test)
+{
+	return test->in_group ? number_in(GROUP "/memory.events", "oom_kill") :
+				number_in("/proc/vmstat", "oom_kill");
+}
+
+static int make_group(void)
+{
+	char limit[32];
+
+	mount("cgroup2", GROUPS, "cgroup2", 0, NULL);
+	if (!write_file(GROUPS "/cgroup.subtree_control", "+memory"))
+		return 0;
+	if (mkdir(GROUP, 0755))
+		give_up("cannot make a group of processes");
+	snprintf(limit, sizeof(limit), "%d", GROUP_LIMIT);
+	if (!write_file(GROUP "/memory.max", limit))
+		give_up("cannot limit the memory of a group");
+	/* There may be no swap to limit. */
+	write_file(GROUP "/memory.swap.max", "0");
+	return 1;
+}
+
+/* Until somebody dies of it, or the first lock says that the owner did. */
+static void *eat(void *unused)
+{
+	while (!control->done) {
+		volatile char *memory = mmap(NULL, BULK, PROT_READ | PROT_WRITE,
+					     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (memory == MAP_FAILED)
+			break;
+		for (size_t i = 0; i < BULK && !(slot_of(0)->word & FUTEX_OWNER_DIED); i += PAGE)
+			memory[i] = 1;
+		if (slot_of(0)->word & FUTEX_OWNER_DIED)
+			break;
+	}
+	return unused;
+}
+
+static void enter(const struct test *test, const char *badness)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!write_file("/proc/self/oom_score_adj", badness))
+		give_up("cannot write oom_score_adj");
+	if (test->in_group && !write_file(GROUP "/cgroup.procs", "0"))
+		give_up("cannot enter the group");
+}
+
+static void own(const struct test *test)
+{
+	pthread_t thread;
+
+	enter(test, "1000");
+	if (!test->absent)
+		take_all(&head, own_tid());
+	register_list(&head);
+	if (test->eater == BYSTANDER)
+		memset(map_memory(BULK, MAP_PRIVATE), 1, BULK);
+	control->owner = own_tid();
+	while (!control->go)
+		doze(1);
+	if (test->eater == OWNER) {
+		/* In memory that it has not touched it must not look at a word. */
+		for (;;) {
+			volatile char *memory = map_memory(BULK, MAP_PRIVATE);
+
+			for (size_t i = 0; i < BULK; i += PAGE)
+				memory[i] = 1;
+		}
+	}
+	if (test->eater == THREAD_OF_OWNER && pthread_create(&thread, NULL, eat, NULL))
+		give_up("cannot start a thread");
+	for (;;)
+		pause();
+}
+
+static pid_t start(const struct test *test, void (*what)(const struct test *))
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		give_up("cannot start a process");
+	if (pid)
+		return pid;
+	what(test);
+	_exit(0);
+}
+
+static void stand_by(const struct test *test)
+{
+	enter(test, "0");
+	eat(NULL);
+}
+
+/* Its wait status, or -1 if it lives too long. */
+static int end_of(pid_t pid)
+{
+	long long end = milliseconds() + PATIENCE * 1000;
+	int status;
+
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		if (milliseconds() > end) {
+			tell("a process lives too long");
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+			return -1;
+		}
+		doze(5);
+	}
+	return status;
+}
+
+static void run(const struct test *test)
+{
+	long long before = chosen(test), began = milliseconds();
+	struct outcome outcome;
+	/* Threads start slowly in a slow guest: only two owners are waited for by all. */
+	int waiting = test->eater == OWNER && !test->absent ? 1 : 16;
+	pid_t owner, bystander = 0;
+	int status;
+
+	memset(control, 0, sizeof(*control));
+	make_area(MAP_SHARED, HELD, test->absent ? PARTS : 1, waiting);
+	/* This process pays for the pages of the locks, outside of any group. */
+	memset(area.memory, 0, test->absent ? 1 : HELD * STEP);
+	owner = start(test, own);
+	while (!control->owner)
+		doze(1);
+	if (test->absent)
+		take_all(&head, owner);
+	start_waiters();
+	if (test->eater == BYSTANDER)
+		bystander = start(test, stand_by);
+	control->go = 1;
+
+	status = end_of(owner);
+	control->done = 1;
+	check(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	if (bystander) {
+		status = end_of(bystander);
+		check(WIFEXITED(status));
+	}
+	/* Not every kernel counts them. Nobody else kills here. */
+	check(before < 0 || chosen(test) == before + 1);
+
+	judge_area(owner, &outcome);
+	tell("%d words marked, %d not, %d of %d waiters told, %d PI, in %lld ms", outcome.marked,
+	     outcome.unmarked, outcome.waiters - outcome.forgotten, outcome.waiters,
+	     outcome.pi, milliseconds() - began);
+	check(!outcome.wrong);
+	check(!outcome.forgotten);
+	if (test->absent) {
+		check(outcome.last_marked < outcome.first_unmarked);
+	} else {
+		check(outcome.marked && !outcome.unmarked && outcome.pending_marked);
+		check(outcome.waiters >= HELD / waiting - 10);
+	}
+	free_area();
+}
+
+int main(void)
+{
+	struct robust_list_head *old;
+	int status = 0, groups;
+	size_t length;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("TAP version 14\n");
+	if (syscall(SYS_get_robust_list, 0, &old, &length)) {
+		printf("1..0 # SKIP the kernel has no robust futexes\n");
+		return 0;
+	}
+	if (!write_file("/proc/self/oom_score_adj", "-1000"))
+		give_up("cannot write oom_score_adj");
+	control = map_memory(sizeof(*control), MAP_SHARED);
+	groups = make_group();
+	printf("1..%d\n", TESTS);
+	for (int i = 0; i < TESTS; i++) {
+		failed = 0;
+		if (tests[i].in_group && !groups) {
+			printf("ok %d %s # SKIP the kernel has no limits for groups\n", i + 1, tests[i].name);
+			continue;
+		}
+		run(&tests[i]);
+		status |= failed;
+		printf("%sok %d %s\n", failed ? "not " : "", i + 1, tests[i].name);
+	}
+	if (groups && rmdir(GROUP))
+		tell("cannot remove the group: %s", strerror(errno));
+	return status ? 1 : 0;
+}

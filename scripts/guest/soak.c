@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is left of the kernel's memory when threads have died with robust futexes for
+ * a long time: killtree, fuzz and a process that only keeps a CPU busy run together,
+ * in several periods. After each of them all processes end, the kernel gets the time
+ * and the order to free what it does not need, and then all is counted: free memory,
+ * and the objects of every slab cache.
+ *
+ * A leak is what grows from the first count to the last. Some caches come and go with
+ * the kernel's own work, so there are bounds:
+ *
+ *   soak.killtree	Every run of it passed.
+ *   soak.fuzz		Every run of it passed, and somebody died in one of them.
+ *   soak.no_process_left	After each period all processes came to their end.
+ *   soak.memory	Free memory has shrunk by MEMORY_BOUND at most.
+ *   soak.objects	Of each kind of object that belongs to a process there are
+ *			OBJECTS_BOUND more at most.
+ *   soak.caches	All other objects together take CACHES_BOUND more at most.
+ *
+ * The kernel should keep each cache for itself, and no objects for a CPU, so that the
+ * counts are exact: "slab_nomerge slub_debug=F" on its command line.
+ *
+ * usage: PROGRAM [SECONDS [SEED [LEAK]]]
+ *
+ *	SECONDS   all periods together (120)
+ *	SEED      for killtree and fuzz (1); the next period has the next one
+ *	LEAK      to show that leaks are seen: each period leaves something behind,
+ *		  "shm" (segments of shared memory) or "tasks" (processes)
+ *
+ * The output is KTAP. The exit status is 0 if every test passed, else 1.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/prctl.h>
+#include <sys/shm.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PERIODS		6
+#define CACHES_MAX	400
+
+/* In KiB. Each CPU keeps some free pages for itself, which are not counted. */
+#define MEMORY_BOUND	8192
+#define OBJECTS_BOUND	32
+#define CACHES_BOUND	1024
+
+/* Seconds: a slow step of killtree, and what the jobs may take beyond their time. */
+#define PATIENCE	"60"
+#define GRACE		180
+
+#define LEAKED_SEGMENTS	4
+#define LEAKED_TASKS	20
+
+enum { KILLTREE, FUZZ, NO_PROCESS_LEFT, MEMORY, OBJECTS, CACHES, TESTS };
+
+static const char *const tests[] = {
+	"soak.killtree",
+	"soak.fuzz",
+	"soak.no_process_left",
+	"soak.memory",
+	"soak.objects",
+	"soak.caches",
+};
+
+/* What a process, its memory and its files are made of. */
+static const char *const of_processes[] = {
+	"task_struct", "mm_struct", "vm_area_struct", "pid", "signal_cache", "sighand_cache",
+	"files_cache", "fs_cache", "cred_jar", "anon_vma", "anon_vma_chain", "filp",
+	"shmem_inode_cache", "sigqueue", "task_delay_info", "nsproxy", "pid_namespace",
+	"userfaultfd_ctx_cache",
+};
+
+static const char *const of_memory[] = {
+	"MemFree", "AnonPages", "Shmem", "Slab", "SUnreclaim", "KernelStack", "PageTables",
+};
+
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+struct count {
+	long memory[ARRAY_SIZE(of_memory)];	/* KiB */
+	struct {
+		char name[64];
+		long objects, size;
+	} caches[CACHES_MAX];
+	int cache_count;
+};
+
+static struct count counts[PERIODS];
+static int failures[TESTS];
+static char directory[200];		/* of this program, and of the others */
+static unsigned long long seed = 1;
+static int leaked_tasks;
+static unsigned long long fuzz_deaths;
+
+static void tell(const char *format, ...)
+{
+	va_list arguments;
+
+	printf("# ");
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	putchar('\n');
+	fflush(stdout);
+}
+
+#define fails(test, ...)						\
+do {									\
+	failures[test]++;						\
+	tell(__VA_ARGS__);						\
+} while (0)
+
+static void give_up(const char *what)
+{
+	printf("Bail out! %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static long long milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static void doze(int how_long)
+{
+	struct timespec time = { .tv_sec = how_long / 1000, .tv_nsec = how_long % 1000 * 1000000L };
+
+	nanosleep(&time, NULL);
+}
+
+/* ---- What there is ---- */
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	/* Not every cache can be shrunk. */
+	if (fd < 0)
+		return;
+	if (write(fd, text, strlen(text)) < 0)
+		errno = 0;
+	close(fd);
+}
+
+/* Free what nobody uses: pages of files, and slabs that are empty. */
+static void tidy_up(void)
+{
+	DIR *slabs = opendir("/sys/kernel/slab");
+	struct dirent *entry;
+	char path[512];
+
+	sync();
+	write_file("/proc/sys/vm/drop_caches", "3");
+	while (slabs && (entry = readdir(slabs))) {
+		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", entry->d_name);
+		write_file(path, "1");
+	}
+	if (slabs)
+		closedir(slabs);
+}
+
+static void count_memory(struct count *count)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	char line[200];
+	size_t length;
+
+	if (!file)
+		give_up("cannot read /proc/meminfo");
+	while (fgets(line, sizeof(line), file)) {
+		for (size_t i = 0; i < ARRAY_SIZE(of_memory); i++) {
+			length = strlen(of_memory[i]);
+			if (!strncmp(line, of_memory[i], length) && line[length] == ':')
+				count->memory[i] = atol(line + length + 1);
+		}
+	}
+	fclose(file);
+}
+
+static void count_caches(struct count *count)
+{
+	FILE *file = fopen("/proc/slabinfo", "r");
+	char line[400];
+	int number;
+
+	if (!file)
+		give_up("cannot read /proc/slabinfo, the kernel needs SLUB_DEBUG");
+	while (fgets(line, sizeof(line), file) && count->cache_count < CACHES_MAX) {
+		number = count->cache_count;
+		if (sscanf(line, "%63s %ld %*d %ld", count->caches[number].name,
+			   &count->caches[number].objects, &count->caches[number].size) == 3)
+			count->cache_count++;
+	}
+	fclose(file);
+}
+
+/* How many objects of a cache there are, or -1. */
+static long objects_in(const struct count *count, const char *name)
+{
+	for (int i = 0; i < count->cache_count; i++)
+		if (!strcmp(count->caches[i].name, name))
+			return count->caches[i].objects;
+	return -1;
+}
+
+static int is_of_processes(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(of_processes); i++)
+		if (!strcmp(of_processes[i], name))
+			return 1;
+	return 0;
+}
+
+static void take_count(int period)
+{
+	struct count *count = &counts[period];
+	char text[1000];
+	int length;
+
+	/* What is freed after a grace period, by workers, or is flushed by a timer */
+	doze(3000);
+	tidy_up();
+	doze(2000);
+	tidy_up();
+	count_memory(count);
+	count_caches(count);
+
+	length = snprintf(text, sizeof(text), "count %d:", period + 1);
+	for (size_t i = 0; i < ARRAY_SIZE(of_memory); i++)
+		length += snprintf(text + length, sizeof(text) - length, " %s %ld",
+				   of_memory[i], count->memory[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(of_processes); i++)
+		if (objects_in(count, of_processes[i]) >= 0)
+			length += snprintf(text + length, sizeof(text) - length, " %s %ld",
+					   of_processes[i], objects_in(count, of_processes[i]));
+	tell("%s", text);
+}
+
+static void compare_counts(void)
+{
+	struct count *first = &counts[0], *last = &counts[PERIODS - 1];
+	long growth = first->memory[0] - last->memory[0], before, caches = 0;
+
+	tell("growth of used memory: %ld KiB, bound %d", growth, MEMORY_BOUND);
+	if (growth > MEMORY_BOUND)
+		fails(MEMORY, "free memory has shrunk by %ld KiB", growth);
+	for (int i = 0; i < last->cache_count; i++) {
+		before = objects_in(first, last->caches[i].name);
+		growth = last->caches[i].objects - (before < 0 ? 0 : before);
+		if (is_of_processes(last->caches[i].name)) {
+			if (growth > OBJECTS_BOUND)
+				fails(OBJECTS, "%ld objects more in %s", growth, last->caches[i].name);
+		} else {
+			growth *= last->caches[i].size;
+			caches += growth;
+			if (growth > 65536)
+				tell("%s has grown by %ld bytes", last->caches[i].name, growth);
+		}
+	}
+	tell("growth of other caches: %ld KiB, bound %d", caches / 1024, CACHES_BOUND);
+	if (caches / 1024 > CACHES_BOUND)
+		fails(CACHES, "other objects take %ld KiB more", caches / 1024);
+	if (objects_in(last, "task_struct") < 0)
+		fails(OBJECTS, "there is no cache task_struct: boot with slab_nomerge");
+}
+
+/* ---- What runs ---- */
+
+struct job {
+	const char *name;
+	int test;
+	pid_t pid;
+	int output;
+};
+
+static void start_job(struct job *job, const char *const *words)
+{
+	char path[300];
+
+	job->output = -1;
+	if (words) {
+		snprintf(path, sizeof(path), "/tmp/soak-%s", job->name);
+		job->output = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		if (job->output < 0)
+			give_up("cannot make a file");
+		/* Nobody else needs it. */
+		unlink(path);
+	}
+	fflush(stdout);
+	job->pid = fork();
+	if (job->pid < 0)
+		give_up("cannot start a process");
+	if (job->pid)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!words)
+		for (;;)
+			;
+	dup2(job->output, STDOUT_FILENO);
+	dup2(job->output, STDERR_FILENO);
+	snprintf(path, sizeof(path), "%s/%s", directory, job->name);
+	execv(path, (char **)words);
+	dprintf(STDERR_FILENO, "cannot run %s: %s\n", path, strerror(errno));
+	_exit(127);
+}
+
+/* The last lines of what it wrote, marked as its own. */
+static void show_output(const struct job *job)
+{
+	char text[4096], *line, *rest = text;
+	off_t end = lseek(job->output, 0, SEEK_END);
+	off_t start = end > (off_t)sizeof(text) - 1 ? end - (off_t)sizeof(text) + 1 : 0;
+	unsigned long long deaths;
+	ssize_t length = pread(job->output, text, sizeof(text) - 1, start);
+
+	text[length > 0 ? length : 0] = 0;
+	while ((line = strsep(&rest, "\n"))) {
+		if (!*line)
+			continue;
+		tell("%s: %s", job->name, line);
+		if (strstr(line, " deaths in ") && sscanf(line, "# %llu", &deaths) == 1)
+			fuzz_deaths += deaths;
+	}
+	close(job->output);
+}
+
+static void end_job(struct job *job, long long end)
+{
+	int status;
+
+	while (waitpid(job->pid, &status, WNOHANG) != job->pid) {
+		if (milliseconds() > end) {
+			fails(job->test, "%s does not come to its end", job->name);
+			kill(job->pid, SIGKILL);
+			waitpid(job->pid, &status, 0);
+			break;
+		}
+		doze(50);
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		fails(job->test, "%s failed, with wait status %#x", job->name, status);
+	show_output(job);
+}
+
+static void expect_nobody(int period)
+{
+	long long end = milliseconds() + 20000;
+
+	/* Of those that are left on purpose the counts are to tell. */
+	if (leaked_tasks)
+		return;
+	while (waitpid(-1, NULL, WNOHANG) >= 0) {
+		if (milliseconds() > end) {
+			fails(NO_PROCESS_LEFT, "a process is left after period %d", period + 1);
+			return;
+		}
+		doze(20);
+	}
+}
+
+static void leak(const char *what)
+{
+	char *memory;
+	int segment;
+
+	if (!strcmp(what, "shm")) {
+		for (int i = 0; i < LEAKED_SEGMENTS; i++) {
+			segment = shmget(IPC_PRIVATE, 1 << 20, IPC_CREAT | 0600);
+			memory = segment < 0 ? (void *)-1 : shmat(segment, NULL, 0);
+			if (memory == (void *)-1)
+				give_up("cannot leak shared memory");
+			memset(memory, 1, 1 << 20);
+			shmdt(memory);
+		}
+	} else {
+		for (int i = 0; i < LEAKED_TASKS; i++) {
+			pid_t pid = fork();
+
+			if (pid < 0)
+				give_up("cannot leak a process");
+			leaked_tasks++;
+			if (!pid) {
+				prctl(PR_SET_PDEATHSIG, SIGKILL);
+				for (;;)
+					pause();
+			}
+		}
+	}
+}
+
+static void run_period(int period, int length)
+{
+	long long end = milliseconds() + (length + GRACE) * 1000LL;
+	struct job killtree = { .name = "killtree", .test = KILLTREE };
+	struct job fuzz = { .name = "fuzz", .test = FUZZ };
+	struct job hog = { .name = "hog" };
+	char seconds[16], half[16], number[32];
+
+	snprintf(seconds, sizeof(seconds), "%d", length);
+	snprintf(half, sizeof(half), "%d", length / 2 ? length / 2 : 1);
+	snprintf(number, sizeof(number), "%llu", seed + period);
+	start_job(&hog, NULL);
+	start_job(&killtree, (const char *const []){ "killtree", seconds, number, PATIENCE, NULL });
+	/* Either kind of deaths has half of the time. */
+	start_job(&fuzz, (const char *const []){ "fuzz", "--lists", "1000000000", "--fire",
+		  "1000000000", "--seconds", half, "--seed", number, NULL });
+	end_job(&killtree, end);
+	end_job(&fuzz, end);
+	kill(hog.pid, SIGKILL);
+	waitpid(hog.pid, NULL, 0);
+}
+
+int main(int argc, char **argv)
+{
+	int seconds = argc > 1 ? atoi(argv[1]) : 120, failed = 0;
+	const char *what = argc > 3 ? argv[3] : "";
+	char *slash;
+
+	if (argc > 2)
+		seed = strtoull(argv[2], NULL, 0);
+	if (argc > 4 || seconds < 2 * PERIODS ||
+	    (*what && strcmp(what, "shm") && strcmp(what, "tasks"))) {
+		fprintf(stderr, "usage: %s [SECONDS [SEED [LEAK]]], at least %d seconds, LEAK is shm or tasks\n",
+			argv[0], 2 * PERIODS);
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (readlink("/proc/self/exe", directory, sizeof(directory) - 1) < 0)
+		give_up("cannot find this program's place");
+	slash = strrchr(directory, '/');
+	*slash = 0;
+	/* Orphans become children of this process, which reaps them. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+
+	printf("TAP version 14\n1..%d\n", TESTS);
+	tell("%d periods of %d seconds, seed %llu%s%s", PERIODS, seconds / PERIODS, seed,
+	     *what ? ", leaks on purpose: " : "", what);
+	for (int i = 0; i < PERIODS; i++) {
+		run_period(i, seconds / PERIODS);
+		expect_nobody(i);
+		if (*what)
+			leak(what);
+		take_count(i);
+	}
+	compare_counts();
+	if (!fuzz_deaths)
+		fails(FUZZ, "nobody died in fuzz: it had no time, or tells it in other words");
+	for (int i = 0; i < TESTS; i++) {
+		failed |= failures[i];
+		printf("%sok %d %s\n", failures[i] ? "not " : "", i + 1, tests[i]);
+	}
+	return failed ? 1 : 0;
+}
