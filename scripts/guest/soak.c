@@ -234,6 +234,8 @@ static void take_count(int period)
 	tidy_up();
 	doze(2000);
 	tidy_up();
+	/* The files that this opened are freed so, too. */
+	doze(2000);
 	count_memory(count);
 	count_caches(count);
 
