@@ -216,7 +216,7 @@ load_arch()
 	# What few of them set.
 	# shellcheck disable=SC2034 # for the scripts that boot
 	memory=1G parameters='' untestable=''
-	libcs='' libc_packages='' clients='' client_packages='' steps=''
+	libcs='' libc_packages='' clients='' client_packages='' steps='' test_flavours=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
 	for setting in kernel_arch cross qemu machine console image packages user_compilers config smp; do
@@ -267,6 +267,29 @@ test_items()
 		[ -z "$steps" ] || echo "step:${steps%%:*}:16"
 	} | xargs | tr ' ' ,
 }
+
+# has_config SYMBOL: the kernel that is built as this flavour of this architecture does.
+has_config()
+{
+	grep -q "^CONFIG_$1=y" "$build/kernel-$arch-$flavour/.config"
+}
+
+# debug_items: what the guest is tested with on a kernel that looks for mistakes: all
+# of that, and more on one that can make itself fail, and run out of memory.
+debug_items()
+{
+	{
+		test_items
+		for label in $(word_sizes); do
+			! has_config FAIL_FUTEX || echo "faults:$label"
+			! has_config MEMCG || echo "oom:$label"
+		done
+	} | xargs | tr ' ' ,
+}
+
+# What such a kernel needs: it is slower, and wants more memory.
+# shellcheck disable=SC2034 # for the scripts that boot
+debug_boot='--memory 2G --append guest.limit=1800 --timeout 5400'
 
 # load_flavour NAME: sets source, the kernel tree that this flavour is built from,
 # and flavour_patch, what is applied on top of it, which only benchmarks have. The
