@@ -101,12 +101,16 @@ TEST_F_TIMEOUT(million, are_all_marked, 120)
 /* A thread with a stack of its own, but not of 8 MiB */
 static bool start_small_thread(void *(*body)(void *arg), void *arg)
 {
+	size_t size = 64 * 1024;
 	pthread_attr_t attributes;
 	pthread_t thread;
 	bool started;
 
+	/* Some architectures ask for more. */
+	if (size < (size_t)PTHREAD_STACK_MIN)
+		size = PTHREAD_STACK_MIN;
 	if (pthread_attr_init(&attributes) ||
-	    pthread_attr_setstacksize(&attributes, 64 * 1024))
+	    pthread_attr_setstacksize(&attributes, size))
 		return false;
 	started = !pthread_create(&thread, &attributes, body, arg);
 	pthread_attr_destroy(&attributes);
