@@ -186,6 +186,27 @@ static inline void link_locks(struct robust_list_head *head,
 	locks[nr - 1].entry.next = &head->list;
 }
 
+#define HIGHEST_BIT	((uintptr_t)1 << (sizeof(void *) * CHAR_BIT - 1))
+
+/*
+ * 31-bit programs of s390 have pointers whose highest bit is no part of the
+ * address: the kernel takes it away. Elsewhere it is, and with another one a
+ * pointer leads far away. Any system call can tell which it is.
+ */
+static inline bool highest_bit_counts(void)
+{
+	static char byte;
+	bool counts = true;
+	int ends[2];
+
+	if (pipe(ends))
+		return counts;
+	counts = write(ends[1], (void *)((uintptr_t)&byte ^ HIGHEST_BIT), 1) != 1;
+	close(ends[0]);
+	close(ends[1]);
+	return counts;
+}
+
 /* Give the same @word to @nr locks */
 static inline void hold(struct robust_lock *locks, size_t nr, __u32 word)
 {
