@@ -62,6 +62,7 @@
 
 #include <linux/compat.h>
 #include <linux/delay.h>
+#include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/ptrace.h>
 #include <linux/sched/signal.h>
@@ -252,35 +253,85 @@ static bool robust_compat(const struct robust_walk *walk)
 }
 
 /*
+ * Do what the fault of an access to @address would have done, and wait for
+ * nothing but the mmap lock. The exit waits for that right after the walk too,
+ * whether or not there was a kill.
+ *
+ * Return: VM_FAULT_* bits; VM_FAULT_RETRY if a page has to be waited for
+ */
+static vm_fault_t robust_fault_in(unsigned long address, bool write)
+{
+	unsigned int flags = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT;
+	struct mm_struct *mm = current->mm;
+	vm_fault_t fault = VM_FAULT_SIGSEGV;
+	struct vm_area_struct *vma;
+
+	if (write)
+		flags |= FAULT_FLAG_WRITE;
+	address = untagged_addr(address);
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, address);
+	if (vma && vma->vm_flags & (write ? VM_WRITE : VM_ACCESS_FLAGS))
+		fault = handle_mm_fault(vma, address, flags, NULL);
+	mmap_read_unlock(mm);
+
+	return fault;
+}
+
+/*
  * An access has failed. Was it because of a kill?
  *
- * A fault that has to wait for a page gives up if a kill is pending. That
- * serves a task which dies the sooner for it. This one is dying already, and
- * its locks must not depend on whether somebody kills the process as well. Nor
- * may a page that never comes keep the process from dying. So try again in
- * short steps, for a second in all. What the first fault began to read is there
- * then, and a map that others change all the time is free now and then.
+ * While a kill is pending a fault gives up where it would have to wait, for a
+ * page or for the mmap lock. That serves a task which dies the sooner for it.
+ * This one is dying already, and its locks must not depend on whether somebody
+ * kills the process as well. So bring in what is missing, with the mmap lock
+ * waited for in turn, however busy others keep it.
+ *
+ * A page that never comes must not keep the process from dying, though. Look
+ * for it in short steps, for a second in all: what the first fault began to
+ * read is there then. Nor may others that take a page away again each time
+ * before it is used: every try is charged, as if it had taken a while.
  */
-static bool robust_try_again(unsigned int *patience)
+static bool robust_try_again(unsigned int *patience, const void __user *from,
+			     size_t size, bool write)
 {
-	ktime_t start = ktime_get();
+	unsigned long first = (unsigned long)from, last = first + size - 1;
+	vm_fault_t fault;
+	ktime_t start;
+	s64 cost = 10;
 
-	if (!fatal_signal_pending(current) || !*patience)
+	/* Without an MMU nothing ever has to be waited for. */
+	if (!IS_ENABLED(CONFIG_MMU) ||
+	    !fatal_signal_pending(current) || !*patience)
 		return false;
 
-	usleep_range(100, 200);
-	*patience -= min_t(s64, *patience, ktime_us_delta(ktime_get(), start));
+	/* What is not aligned may reach into another page. */
+	fault = robust_fault_in(first, write) | robust_fault_in(last, write);
+	if (fault & (VM_FAULT_RETRY | VM_FAULT_OOM)) {
+		start = ktime_get();
+		usleep_range(100, 200);
+		cost = ktime_us_delta(ktime_get(), start);
+	} else if (fault & VM_FAULT_ERROR) {
+		return false;
+	}
+
+	*patience -= min_t(s64, *patience, cost);
+	cond_resched();
 	return true;
 }
 
 /* Access user memory; nonzero if the access fails for good. */
-#define robust_access(patience, access)					\
+#define robust_access(patience, pointer, write, access)			\
 ({									\
+	typeof(pointer) __pointer = (pointer);				\
 	int __failed;							\
 									\
 	do {								\
 		__failed = (access);					\
-	} while (unlikely(__failed) && robust_try_again(patience));	\
+	} while (unlikely(__failed) &&					\
+		 robust_try_again(patience, __pointer,			\
+				  sizeof(*__pointer), write));		\
 	__failed;							\
 })
 
@@ -293,9 +344,11 @@ static __always_inline int robust_read(bool compat, unsigned int *patience,
 	compat_ulong_t narrow;
 
 	if (!compat)
-		return robust_access(patience, get_user(*value, wide_from));
+		return robust_access(patience, wide_from, false,
+				     get_user(*value, wide_from));
 
-	if (robust_access(patience, get_user(narrow, narrow_from)))
+	if (robust_access(patience, narrow_from, false,
+			  get_user(narrow, narrow_from)))
 		return -EFAULT;
 	*value = narrow;
 	return 0;
@@ -391,13 +444,13 @@ static enum robust_result robust_mark(struct robust_walk *walk,
 	u32 expected, dead;
 
 	if (!IS_ALIGNED((unsigned long)word, sizeof(*word)) ||
-	    robust_access(walk->patience, get_user(*value, word)))
+	    robust_access(walk->patience, word, false, get_user(*value, word)))
 		return ROBUST_FAULT;
 
 	while (robust_held(walk, *value) && walk->visits < ROBUST_VISIT_LIMIT) {
 		expected = *value;
 		dead = robust_marked(expected);
-		if (robust_access(walk->patience,
+		if (robust_access(walk->patience, word, true,
 				  futex_atomic_cmpxchg_inuser(value, word,
 							      expected, dead)))
 			return ROBUST_FAULT;
