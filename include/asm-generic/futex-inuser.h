@@ -42,6 +42,7 @@ static inline int futex_inuser_fault_in(u32 __user *uaddr)
 
 	if (get_user(value, uaddr))
 		return -EFAULT;
+	(void)value;
 
 	mmap_read_lock(mm);
 	ret = fixup_user_fault(mm, (unsigned long)uaddr, FAULT_FLAG_WRITE,
