@@ -329,7 +329,7 @@ kernel_make()
 		flock 8
 		ln -sfn "$kernel_source" "$build/tree"
 		env -u MAKEFLAGS -u MFLAGS make -C "$build/tree" abs_srctree="$build/tree" O="$kernel_output" \
-			ARCH="$kernel_arch" CROSS_COMPILE="$cross" CC="ccache ${cross}gcc" HOSTCC="ccache gcc" \
+			ARCH="$kernel_arch" CROSS_COMPILE="$cross" CC="$top/scripts/compile ${cross}gcc" HOSTCC="ccache gcc" \
 			LOCALVERSION="-$flavour" -j"$jobs" "$@"
 	)
 }
