@@ -98,6 +98,77 @@ TEST_F_TIMEOUT(million, are_all_marked, 120)
 		  count(self->locks, NR_MANY, MARKED | variant->waiters_bit));
 }
 
+struct changer {
+	struct robust_lock *locks;
+	__u32 before;
+	__u32 after;
+	/* Those that it has changed */
+	bool *changed;
+	futex_t stop;
+};
+
+/* At the lock that the walk comes to next, over and over */
+static void *change_the_next_one(void *arg)
+{
+	struct changer *changer = arg;
+	struct robust_lock *locks = changer->locks;
+	size_t next = 0;
+
+	while (next < NR_MANY && !changer->stop) {
+		if (locks[next].word & FUTEX_OWNER_DIED)
+			next++;
+		else if (futex_cmpxchg(&locks[next].word, changer->before,
+				       changer->after) == changer->before)
+			changer->changed[next] = true;
+	}
+	return NULL;
+}
+
+/*
+ * A thread that is going to sleep says so by FUTEX_WAITERS, in an atomic
+ * exchange that finds the owner's TID. Either the lock was marked before that,
+ * or the bit is kept: marking is atomic, too. Here another CPU runs ahead of the
+ * walk, and changes the bit in each word just before it is marked, or just not.
+ */
+TEST_F_TIMEOUT(million, keep_what_was_changed_at_the_last_moment, 120)
+{
+	struct changer changer = { .locks = self->locks };
+	size_t i, nr_changed = 0, nr_lost = 0;
+	pthread_t thread;
+	int round;
+	__u32 word;
+
+	changer.changed = calloc(NR_MANY, sizeof(*changer.changed));
+	ASSERT_TRUE(!!changer.changed);
+	/* On a busy machine the two seldom run at the same time. */
+	for (round = 0; round < 10 && nr_changed < 1000; round++) {
+		ASSERT_TRUE(million_start(self->victim, self->locks,
+					  variant->waiters_bit));
+		changer.before = self->victim->tid | variant->waiters_bit;
+		changer.after = changer.before ^ FUTEX_WAITERS;
+		changer.stop = 0;
+		memset(changer.changed, 0, NR_MANY * sizeof(*changer.changed));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, change_the_next_one,
+					    &changer));
+		ASSERT_TRUE(victim_die(self->victim));
+		changer.stop = 1;
+		pthread_join(thread, NULL);
+
+		for (i = 0; i < NR_MANY; i++) {
+			word = MARKED | variant->waiters_bit;
+			if (changer.changed[i])
+				word ^= FUTEX_WAITERS;
+			nr_changed += changer.changed[i];
+			nr_lost += self->locks[i].word != word;
+		}
+		ASSERT_EQ(0U, nr_lost);
+	}
+	TH_LOG("%zu changes in %d walks", nr_changed, round);
+	/* A CPU alone cannot run ahead. */
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+		EXPECT_NE(0U, nr_changed);
+}
+
 /* A thread with a stack of its own, but not of 8 MiB */
 static bool start_small_thread(void *(*body)(void *arg), void *arg)
 {
