@@ -455,6 +455,8 @@ static struct scene {
 	struct list lists[LISTS_MAX];
 	int nr_lists;
 	__u32 used;
+	/* That, and what a wrong pointer may reach behind it: zeros */
+	__u32 written;
 	struct trouble troubles[TROUBLES_MAX];
 	int nr_troubles;
 	struct spot spots[SPOTS_MAX];
@@ -1246,8 +1248,12 @@ static void make_scene(void)
 			add_list(thread, true, room);
 	}
 	scene.used = (scene.used + 8 + 7) & ~7U;
+	scene.written = scene.used / page_size * page_size + 2 * page_size;
+	if (scene.written > ARENA_SIZE)
+		scene.written = ARENA_SIZE;
 
 	fill_gaps();
+	memset(image + scene.used, 0, scene.written - scene.used);
 	for (i = 0; i < (__u32)scene.nr_lists; i++)
 		fill_list(&scene.lists[i]);
 	for (i = 0; i < (__u32)scene.nr_lists; i++)
@@ -1639,9 +1645,9 @@ static bool check_memory(void)
 	char *memory = scene.memory->control;
 	__u32 at, shown = 0;
 
-	if (!memcmp(memory, image, scene.used))
+	if (!memcmp(memory, image, scene.written))
 		return true;
-	for (at = 0; at < scene.used && shown < 4; at += 4) {
+	for (at = 0; at < scene.written && shown < 4; at += 4) {
 		__u32 found = get_word(memory, at), right = get_word(image, at);
 
 		if (found == right)
@@ -1687,7 +1693,7 @@ static void judge(void)
 	int i, turn;
 
 	fill_in(image);
-	memcpy(before, image, scene.used);
+	memcpy(before, image, scene.written);
 	/* The first thread comes last where there is an order at all. */
 	for (turn = 1; turn <= scene.threads; turn++)
 		for (i = 0; i < scene.nr_lists; i++)
@@ -1703,7 +1709,7 @@ static bool fuzz_one(void)
 	int i;
 
 	make_scene();
-	memcpy(scene.memory->control, image, scene.used);
+	memcpy(scene.memory->control, image, scene.written);
 	memset(job->tids, 0, sizeof(job->tids));
 	job->ready = 0;
 	job->trouble_failed = 0;
