@@ -368,6 +368,27 @@ TEST_F(pending, in_the_middle_of_the_list)
 }
 
 /*
+ * Nor is it marked and woken twice where the locks before it on the list have
+ * brought its page in, so that nothing keeps the walk from going on to it.
+ */
+TEST_F(pending, in_the_middle_of_the_list_is_handled_once)
+{
+	futex_t *word = &self->locks[2].word;
+	struct waiters waiters = {};
+
+	link_locks(&self->victim->head, self->locks, 5);
+	hold(self->locks, 5, self->victim->tid);
+	*word |= FUTEX_WAITERS;
+	self->victim->head.list_op_pending = &self->locks[2].entry;
+	ASSERT_TRUE(start_waiters(&waiters, word, NR_WAITERS));
+
+	ASSERT_TRUE(victim_die(self->victim));
+	EXPECT_EQ(MARKED_WITH_WAITERS, *word);
+	EXPECT_EQ(1, woken(&waiters));
+	EXPECT_EQ(4U, count(self->locks, 5, MARKED));
+}
+
+/*
  * The pending lock and that on the list are the same one if their addresses
  * are, whatever the PI bits of the two pointers say: one waiter is woken.
  */
