@@ -426,7 +426,7 @@ TEST_F_TIMEOUT(neighbour, runs_during_the_walk, 120)
 		observer->nr_seen = 0;
 
 		victim->whole_process = true;
-		ASSERT_TRUE(victim_die(victim));
+		ASSERT_TRUE(million_die(victim));
 		ASSERT_EQ((size_t)NR_MANY, count(observer->locks, NR_MANY,
 						 MARKED_WITH_WAITERS));
 		if (observer->nr_seen > most)
