@@ -215,7 +215,7 @@ load_arch()
 	arch=$1
 	# What few of them set.
 	# shellcheck disable=SC2034 # for the scripts that boot
-	memory=1G parameters='' untestable=''
+	memory=1G parameters='' untestable='' plugin=''
 	libcs='' libc_packages='' clients='' client_packages='' steps='' test_flavours=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
@@ -236,8 +236,14 @@ word_sizes()
 user_compiler()
 {
 	for pair in $user_compilers; do
-		[ "${pair%%:*}" != "$1" ] || echo "${pair#*:}" | tr , ' '
+		[ "${pair%%:*}" != "$1" ] || echo "$(echo "${pair#*:}" | tr , ' ')$(plugin_option)"
 	done
+}
+
+# plugin_option: what makes the compiler use the plugin of scripts/make-plugin.
+plugin_option()
+{
+	[ -z "$plugin" ] || echo " -fplugin=$build/plugin-$arch.so"
 }
 
 # untestable: the tests that may skip themselves wherever they run, one a line.
@@ -329,7 +335,7 @@ kernel_make()
 		flock 8
 		ln -sfn "$kernel_source" "$build/tree"
 		env -u MAKEFLAGS -u MFLAGS make -C "$build/tree" abs_srctree="$build/tree" O="$kernel_output" \
-			ARCH="$kernel_arch" CROSS_COMPILE="$cross" CC="$top/scripts/compile ${cross}gcc" HOSTCC="ccache gcc" \
+			ARCH="$kernel_arch" CROSS_COMPILE="$cross" CC="$top/scripts/compile ${cross}gcc$(plugin_option)" HOSTCC="ccache gcc" \
 			LOCALVERSION="-$flavour" -j"$jobs" "$@"
 	)
 }

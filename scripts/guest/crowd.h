@@ -95,7 +95,7 @@ struct crowd {
 	struct member members[MEMBERS_MAX + 1];
 	volatile int pause, stop;
 	volatile int alive;
-	volatile unsigned long long kills, deaths;
+	volatile unsigned long kills, deaths;
 	volatile int failures[TESTS_MAX];
 	volatile int nudges, pauses;
 };

@@ -12,7 +12,8 @@
  *   guest.limit=SECONDS       time limit of each item but the shell (300)
  *   guest.off=poweroff        power off at the end. Without it the machine is
  *                             restarted, which QEMU's -no-reboot takes for the
- *                             end: every machine can restart
+ *                             end: almost every machine can restart
+ *   guest.off=stay            stay, until somebody ends the machine from outside
  *
  * The console is the kernel's too, and a message of the kernel may cut a line
  * of a program in two. So nothing here writes to the console: all output goes
@@ -63,6 +64,7 @@ static char *items[ITEMS_MAX];
 static int item_count;
 static int limit = 300;
 static int off = RB_AUTOBOOT;
+static int stay;
 
 /* How the items ended, in words, for the last line. */
 static char statuses[ITEMS_MAX][16];
@@ -215,6 +217,8 @@ static void read_command_line(void)
 			limit = atoi(word + 12);
 		} else if (!strcmp(word, "guest.off=poweroff")) {
 			off = RB_POWER_OFF;
+		} else if (!strcmp(word, "guest.off=stay")) {
+			stay = 1;
 		} else if (!strncmp(word, "guest.run=", 10)) {
 			for (word += 10; (item = strtok_r(word, ",", &word));)
 				if (item_count < ITEMS_MAX)
@@ -433,7 +437,8 @@ int main(void)
 	report();
 
 	sync();
-	reboot(off);
+	if (!stay)
+		reboot(off);
 	/* It did not work: whoever reads the console sees that all is done. */
 	for (;;)
 		pause();

@@ -44,7 +44,7 @@ struct cell {
 	volatile long long old[2], old_operations;
 	volatile long long account[2];
 	volatile long long operations;
-	volatile unsigned long long owners_died;
+	volatile unsigned long owners_died;
 };
 
 static struct {

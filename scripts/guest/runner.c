@@ -41,7 +41,7 @@
 
 /* Seconds for one program: guest.limit is the limit for all of them. */
 #ifndef LIMIT
-#define LIMIT 120
+#define LIMIT 600
 #endif
 
 /* The exit status of a test that skipped itself. */

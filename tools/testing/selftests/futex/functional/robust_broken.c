@@ -904,7 +904,7 @@ FIXTURE_TEARDOWN(ring)
  * whenever it comes by. Nothing but the limit on visits of any kind ends it then,
  * which may take a while. The pending lock is handled nevertheless.
  */
-TEST_F_TIMEOUT(ring, whose_locks_are_all_taken_again_and_again, 120)
+TEST_F_TIMEOUT(ring, whose_locks_are_all_taken_again_and_again, 360)
 {
 	struct victim *victim = self->victim;
 	struct robust_lock *locks = self->locks;
@@ -919,7 +919,7 @@ TEST_F_TIMEOUT(ring, whose_locks_are_all_taken_again_and_again, 120)
 	victim->head.list_op_pending = &locks[RING_LOCKS].entry;
 	ASSERT_EQ(0, pthread_create(&rewriter.thread, NULL, rewrite_all_words,
 				    &rewriter));
-	for (i = 0; i < 6 && !dead; i++)
+	for (i = 0; i < 30 && !dead; i++)
 		dead = victim_die(victim);
 	EXPECT_TRUE(dead);
 	rewriter.stop = 1;

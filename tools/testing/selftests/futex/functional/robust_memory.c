@@ -166,24 +166,48 @@ static bool map_at(char *at, size_t size, int prot, int flags, int fd,
 	return mmap(at, size, prot, flags | MAP_FIXED, fd, offset) == at;
 }
 
+/*
+ * On some architectures one page may be at several addresses only if these are
+ * the same modulo a number of megabytes, for the cache's sake. They give memory
+ * of a file to who asks for an address only if its place in the file is the same
+ * modulo that number. So the areas have places in the file that fit anywhere.
+ */
+#define COLOURS		(16 * 1024 * 1024)
+
+static off_t entries_offset(struct area *area)
+{
+	return (uintptr_t)area->entries % COLOURS;
+}
+
+static off_t words_offset(struct area *area)
+{
+	return 2 * COLOURS + (uintptr_t)area->words % COLOURS;
+}
+
+static size_t file_size(struct area *area)
+{
+	return words_offset(area) + area->size;
+}
+
 static bool map_both(struct area *area, int prot, int flags, int fd)
 {
-	return map_at(area->entries, area->size, prot, flags, fd, 0) &&
+	return map_at(area->entries, area->size, prot, flags, fd,
+		      fd < 0 ? 0 : entries_offset(area)) &&
 	       map_at(area->words, area->size, prot, flags, fd,
-		      fd < 0 ? 0 : area->size);
+		      fd < 0 ? 0 : words_offset(area));
 }
 
 /* The file of both areas, mapped elsewhere, to be written without a trace */
 static bool map_mirror(struct area *area)
 {
-	char *mirror = mmap(NULL, 2 * area->size, PROT_READ | PROT_WRITE,
-			    MAP_SHARED, area->fd, 0);
+	const int rw = PROT_READ | PROT_WRITE;
 
-	if (mirror == MAP_FAILED)
-		return false;
-	area->entries_filled = mirror;
-	area->words_filled = mirror + area->size;
-	return true;
+	area->entries_filled = mmap(NULL, area->size, rw, MAP_SHARED, area->fd,
+				    entries_offset(area));
+	area->words_filled = mmap(NULL, area->size, rw, MAP_SHARED, area->fd,
+				  words_offset(area));
+	return area->entries_filled != MAP_FAILED &&
+	       area->words_filled != MAP_FAILED;
 }
 
 static int open_memfd(size_t size)
@@ -378,7 +402,7 @@ static const char *map_area(struct memory *memory, struct area *area)
 		return NULL;
 
 	case TMPFS_FILE:
-		area->fd = open_tmpfs(2 * size);
+		area->fd = open_tmpfs(file_size(area));
 		if (area->fd < 0)
 			return "no tmpfs is mounted";
 		if (!map_both(area, rw, MAP_SHARED, area->fd))
@@ -388,7 +412,7 @@ static const char *map_area(struct memory *memory, struct area *area)
 	case MEMFD:
 	case DISCARDED:
 	case PRIVATE_FILE_WRITTEN:
-		area->fd = open_memfd(2 * size);
+		area->fd = open_memfd(file_size(area));
 		if (area->fd < 0)
 			return "the kernel has no memfd_create()";
 		if (!map_both(area, rw, area->kind == PRIVATE_FILE_WRITTEN ?
@@ -398,12 +422,12 @@ static const char *map_area(struct memory *memory, struct area *area)
 
 	case PRIVATE_FILE:
 	case FRESH_MAPPING:
-		area->fd = open_memfd(2 * size);
+		area->fd = open_memfd(file_size(area));
 		if (area->fd < 0)
 			return "the kernel has no memfd_create()";
-		if (!map_mirror(area) ||
-		    !map_both(area, rw, area->kind == PRIVATE_FILE ?
-			      MAP_PRIVATE : MAP_SHARED, area->fd))
+		if (!map_both(area, rw, area->kind == PRIVATE_FILE ?
+			      MAP_PRIVATE : MAP_SHARED, area->fd) ||
+		    !map_mirror(area))
 			return "mmap() failed";
 		if (area->kind == FRESH_MAPPING)
 			area->words_waited = area->words_filled;
@@ -447,27 +471,28 @@ static const char *map_area(struct memory *memory, struct area *area)
 		return NULL;
 
 	case READ_ONLY_FILE:
-		area->fd = open_memfd(2 * size);
+		area->fd = open_memfd(file_size(area));
 		if (area->fd < 0)
 			return "the kernel has no memfd_create()";
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", area->fd);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			return "no /proc";
-		if (!map_mirror(area) ||
-		    !map_both(area, PROT_READ, MAP_SHARED, fd))
+		if (!map_both(area, PROT_READ, MAP_SHARED, fd) ||
+		    !map_mirror(area))
 			return "mmap() failed";
 		close(fd);
 		area->words_waited = area->words_filled;
 		return NULL;
 
 	case TRUNCATED:
-		area->fd = open_memfd(size);
+		area->fd = open_memfd(file_size(area));
 		if (area->fd < 0)
 			return "the kernel has no memfd_create()";
 		if (!map_at(area->entries, size, rw,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0) ||
-		    !map_at(area->words, size, rw, MAP_SHARED, area->fd, 0))
+		    !map_at(area->words, size, rw, MAP_SHARED, area->fd,
+			    words_offset(area)))
 			return "mmap() failed";
 		return NULL;
 
@@ -581,7 +606,7 @@ static bool look_after_death(struct area *area, __u32 tid)
 	case TRUNCATED:
 		/* What was cut off does not come back by itself */
 		return !fstat(area->fd, &stat) && !stat.st_size &&
-		       !ftruncate(area->fd, area->size);
+		       !ftruncate(area->fd, file_size(area));
 	case UFFD_MISSING:
 		/* Nobody has waited for the answer to a question of the dead */
 		if (poll(&event, 1, 0) > 0)

@@ -180,23 +180,191 @@ TEST_F_TIMEOUT(million, keep_what_was_changed_at_the_last_moment, 120)
 		EXPECT_NE(0U, nr_changed);
 }
 
-/* A thread with a stack of its own, but not of 8 MiB */
-static bool start_small_thread(void *(*body)(void *arg), void *arg)
-{
-	size_t size = 64 * 1024;
-	pthread_attr_t attributes;
-	pthread_t thread;
-	bool started;
+/* As many as there are CPUs, and two at least */
+#define MAX_THREADS	64
 
-	/* Some architectures ask for more. */
-	if (size < (size_t)PTHREAD_STACK_MIN)
-		size = PTHREAD_STACK_MIN;
-	if (pthread_attr_init(&attributes) ||
-	    pthread_attr_setstacksize(&attributes, size))
-		return false;
-	started = !pthread_create(&thread, &attributes, body, arg);
-	pthread_attr_destroy(&attributes);
-	return started;
+static int threads_for_all_cpus(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus < 2 ? 2 : cpus > MAX_THREADS ? MAX_THREADS : cpus;
+}
+
+/* Each of these is fought over until it is marked, so they are not so many */
+#define NR_CONTENDED	20000
+
+struct contender {
+	struct robust_lock *locks;
+	futex_t *stop;
+	/* How often it has changed each */
+	unsigned int *changes;
+	pthread_t thread;
+};
+
+static void *contend(void *arg)
+{
+	struct contender *contender = arg;
+	size_t next = 0;
+	futex_t *word;
+	__u32 value;
+
+	while (next < NR_CONTENDED && !*contender->stop) {
+		word = &contender->locks[next].word;
+		value = *word;
+		if (value & FUTEX_OWNER_DIED)
+			next++;
+		else if (futex_cmpxchg(word, value, value ^ FUTEX_WAITERS) == value)
+			contender->changes[next]++;
+	}
+	return NULL;
+}
+
+/*
+ * All CPUs change the word that the walk is about to mark, again and again and
+ * each by an atomic exchange of its own, as locks and unlocks do that collide.
+ * No change is lost, neither theirs nor the mark: an exchange of the kernel's
+ * that another CPU comes in between is made again, and is never taken for one
+ * that was made.
+ */
+TEST_F_TIMEOUT(million, keep_all_that_every_cpu_changes, 120)
+{
+	int nr_threads = threads_for_all_cpus(), i, round;
+	struct contender contenders[MAX_THREADS];
+	size_t lock, nr_contended = 0, nr_lost = 0;
+	unsigned int changes;
+	futex_t stop;
+	__u32 word;
+
+	for (i = 0; i < nr_threads; i++) {
+		contenders[i].locks = self->locks;
+		contenders[i].stop = &stop;
+		contenders[i].changes = calloc(NR_CONTENDED, sizeof(changes));
+		ASSERT_TRUE(!!contenders[i].changes);
+	}
+	for (round = 0; round < 10 && nr_contended < 1000; round++) {
+		ASSERT_TRUE(victim_start(self->victim));
+		link_locks(&self->victim->head, self->locks, NR_CONTENDED);
+		hold(self->locks, NR_CONTENDED,
+		     self->victim->tid | variant->waiters_bit);
+		stop = 0;
+		for (i = 0; i < nr_threads; i++) {
+			memset(contenders[i].changes, 0,
+			       NR_CONTENDED * sizeof(changes));
+			ASSERT_EQ(0, pthread_create(&contenders[i].thread, NULL,
+						    contend, &contenders[i]));
+		}
+		ASSERT_TRUE(million_die(self->victim));
+		stop = 1;
+		for (i = 0; i < nr_threads; i++)
+			pthread_join(contenders[i].thread, NULL);
+
+		for (lock = 0; lock < NR_CONTENDED; lock++) {
+			changes = 0;
+			for (i = 0; i < nr_threads; i++)
+				changes += contenders[i].changes[lock];
+			word = MARKED | variant->waiters_bit;
+			if (changes % 2)
+				word ^= FUTEX_WAITERS;
+			nr_contended += !!changes;
+			nr_lost += self->locks[lock].word != word;
+		}
+		ASSERT_EQ(0U, nr_lost);
+	}
+	TH_LOG("%zu locks changed meanwhile, in %d walks", nr_contended, round);
+	/* On a CPU alone, that may be the first one only. */
+	EXPECT_NE(0U, nr_contended);
+}
+
+/* How far ahead of the walk a thread may go to sleep */
+#define AHEAD		64
+
+struct latecomer {
+	struct robust_lock *locks;
+	__u32 owner;
+	unsigned int nr_woken;
+	unsigned int nr_too_late;
+	unsigned int nr_lost;
+	pthread_t thread;
+};
+
+static void sleep_on(struct latecomer *latecomer, futex_t *word)
+{
+	__u32 value = *word;
+	long long start = milliseconds();
+	int error;
+
+	/* As pthread_mutex_lock() does it */
+	if ((value & FUTEX_TID_MASK) != latecomer->owner)
+		return;
+	if (!(value & FUTEX_WAITERS) &&
+	    futex_cmpxchg(word, value, value | FUTEX_WAITERS) != value)
+		return;
+
+	error = wait_on(word, value | FUTEX_WAITERS);
+	if (error == EAGAIN)
+		latecomer->nr_too_late++;
+	else if (milliseconds() - start >= TIME_LIMIT * 1000)
+		latecomer->nr_lost++;
+	else if (!error)
+		latecomer->nr_woken++;
+	/* The next owner passes it on to whoever waits besides. */
+	futex_wake(word, 1, 0);
+}
+
+static void *sleep_just_ahead_of_the_walk(void *arg)
+{
+	struct latecomer *latecomer = arg;
+	struct robust_lock *locks = latecomer->locks;
+	size_t next = 0, distance = 0;
+
+	while (!latecomer->nr_lost) {
+		while (next < NR_MANY && locks[next].word & FUTEX_OWNER_DIED)
+			next++;
+		distance = (distance + 1) % AHEAD;
+		if (next + distance >= NR_MANY)
+			break;
+		sleep_on(latecomer, &locks[next + distance].word);
+	}
+	return NULL;
+}
+
+/*
+ * Who goes to sleep on a lock while it is being marked either finds it marked
+ * and does not sleep, or is asleep in time to be woken. The walk changes the
+ * word and then looks for sleepers, a sleeper queues itself and then looks at
+ * the word: if either of them did the second before all others could see the
+ * first, as some CPUs like to, both would miss each other.
+ */
+TEST_F_TIMEOUT(million, lose_nobody_who_comes_at_the_last_moment, 240)
+{
+	unsigned int nr_woken = 0, nr_too_late = 0, nr_lost = 0;
+	int nr_threads = threads_for_all_cpus(), i, round;
+	struct latecomer latecomers[MAX_THREADS];
+
+	for (round = 0; round < 10 && nr_too_late < 100; round++) {
+		ASSERT_TRUE(million_start(self->victim, self->locks,
+					  variant->waiters_bit));
+		for (i = 0; i < nr_threads; i++) {
+			latecomers[i] = (struct latecomer){
+				.locks = self->locks,
+				.owner = self->victim->tid,
+			};
+			ASSERT_EQ(0, pthread_create(&latecomers[i].thread, NULL,
+						    sleep_just_ahead_of_the_walk,
+						    &latecomers[i]));
+		}
+		ASSERT_TRUE(million_die(self->victim));
+		for (i = 0; i < nr_threads; i++) {
+			pthread_join(latecomers[i].thread, NULL);
+			nr_woken += latecomers[i].nr_woken;
+			nr_too_late += latecomers[i].nr_too_late;
+			nr_lost += latecomers[i].nr_lost;
+		}
+		ASSERT_EQ(0U, nr_lost);
+	}
+	TH_LOG("%u woken and %u too late to sleep, in %d walks", nr_woken,
+	       nr_too_late, round);
+	EXPECT_NE(0U, nr_woken);
 }
 
 /* Where each waiter sleeps before it is moved, asleep, to its lock */

@@ -349,6 +349,28 @@ static inline void victim_clean(struct victim *victim)
 	happens(victim_waited(victim) && !victim->pid);
 }
 
+/*
+ * A thread that goes its own way. Its stack is small: there may be hundreds of
+ * them, and some architectures have no room for as many stacks of 8 MiB. Others
+ * ask for more than 64 KiB.
+ */
+static inline bool start_small_thread(void *(*body)(void *arg), void *arg)
+{
+	size_t size = 64 * 1024;
+	pthread_attr_t attributes;
+	pthread_t thread;
+	bool started;
+
+	if (size < (size_t)PTHREAD_STACK_MIN)
+		size = PTHREAD_STACK_MIN;
+	if (pthread_attr_init(&attributes) ||
+	    pthread_attr_setstacksize(&attributes, size))
+		return false;
+	started = !pthread_create(&thread, &attributes, body, arg);
+	pthread_attr_destroy(&attributes);
+	return started;
+}
+
 /* Threads of the test that sleep in FUTEX_WAIT on one futex */
 struct waiters {
 	futex_t *futex;
@@ -377,14 +399,13 @@ static inline void *waiter(void *arg)
 /* Returns when all of them are asleep; false if they do not get there */
 static inline bool start_waiters(struct waiters *waiters, futex_t *futex, int nr)
 {
-	pthread_t thread;
 	int i;
 
 	waiters->futex = futex;
 	waiters->value = *futex;
 	waiters->nr = nr;
 	for (i = 0; i < nr; i++)
-		if (pthread_create(&thread, NULL, waiter, waiters))
+		if (!start_small_thread(waiter, waiters))
 			return false;
 	return happens(sleepers(futex) == nr);
 }
