@@ -215,7 +215,7 @@ load_arch()
 	arch=$1
 	# What few of them set.
 	# shellcheck disable=SC2034 # for the scripts that boot
-	memory=1G parameters='' untestable='' plugin=''
+	memory=1G parameters='' untestable='' plugin='' no_programs='' threads=multi
 	libcs='' libc_packages='' clients='' client_packages='' steps='' test_flavours=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
