@@ -11,6 +11,7 @@
  * is out of reach can have an entry that leads on to the next one. For each
  * kind of memory there is an area of entries and an area of words.
  */
+#include <sched.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <linux/fs.h>
@@ -515,10 +516,32 @@ static bool is_swapped(char *address, size_t size)
 	return true;
 }
 
-/* Pages that another CPU has in its hands cannot be swapped yet */
+/*
+ * A page cannot be swapped as long as it is among those that a CPU has yet to put
+ * on the list of used pages. Each does that when it swaps.
+ */
+static bool swap_out_on_each_cpu(char *address, size_t size)
+{
+	cpu_set_t all, one;
+	bool done = true;
+	int cpu;
+
+	if (sched_getaffinity(0, sizeof(all), &all))
+		return false;
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		done = !sched_setaffinity(0, sizeof(one), &one) && done;
+		done = !madvise(address, size, MADV_PAGEOUT) && done;
+	}
+	return !sched_setaffinity(0, sizeof(all), &all) && done;
+}
+
 static bool swap_out(char *address, size_t size)
 {
-	return happens(!madvise(address, size, MADV_PAGEOUT) &&
+	return happens(swap_out_on_each_cpu(address, size) &&
 		       is_swapped(address, size));
 }
 
