@@ -93,6 +93,7 @@ struct area {
 	char *entries;
 	char *words;
 	size_t size;
+	uintptr_t colour;
 	/* Where the test writes them, and the words that waiters wait on */
 	char *entries_filled;
 	char *words_filled;
@@ -170,32 +171,42 @@ static bool map_at(char *at, size_t size, int prot, int flags, int fd,
 /*
  * On some architectures one page may be at several addresses only if these are
  * the same modulo a number of megabytes, for the cache's sake. They give memory
- * of a file to who asks for an address only if its place in the file is the same
- * modulo that number. So the areas have places in the file that fit anywhere.
+ * of a file to who asks for an address only if that and the place in the file
+ * differ by a number, modulo that one, which is the file's and not known: where
+ * the kernel maps it by itself tells. The areas have places that fit.
  */
 #define COLOURS		(16 * 1024 * 1024)
+#define FILE_SIZE	(4 * COLOURS)
+
+static bool find_colour(struct area *area, int fd)
+{
+	size_t page_size = sysconf(_SC_PAGESIZE);
+	void *page = mmap(NULL, page_size, PROT_READ, MAP_SHARED, fd, 0);
+
+	area->colour = (uintptr_t)page;
+	return page != MAP_FAILED && !munmap(page, page_size);
+}
 
 static off_t entries_offset(struct area *area)
 {
-	return (uintptr_t)area->entries % COLOURS;
+	return ((uintptr_t)area->entries - area->colour) % COLOURS;
 }
 
 static off_t words_offset(struct area *area)
 {
-	return 2 * COLOURS + (uintptr_t)area->words % COLOURS;
-}
-
-static size_t file_size(struct area *area)
-{
-	return words_offset(area) + area->size;
+	return 2 * COLOURS + ((uintptr_t)area->words - area->colour) % COLOURS;
 }
 
 static bool map_both(struct area *area, int prot, int flags, int fd)
 {
-	return map_at(area->entries, area->size, prot, flags, fd,
-		      fd < 0 ? 0 : entries_offset(area)) &&
+	if (fd < 0)
+		return map_at(area->entries, area->size, prot, flags, fd, 0) &&
+		       map_at(area->words, area->size, prot, flags, fd, 0);
+	return find_colour(area, fd) &&
+	       map_at(area->entries, area->size, prot, flags, fd,
+		      entries_offset(area)) &&
 	       map_at(area->words, area->size, prot, flags, fd,
-		      fd < 0 ? 0 : words_offset(area));
+		      words_offset(area));
 }
 
 /* The file of both areas, mapped elsewhere, to be written without a trace */
@@ -403,7 +414,7 @@ static const char *map_area(struct memory *memory, struct area *area)
 		return NULL;
 
 	case TMPFS_FILE:
-		area->fd = open_tmpfs(file_size(area));
+		area->fd = open_tmpfs(FILE_SIZE);
 		if (area->fd < 0)
 			return "no tmpfs is mounted";
 		if (!map_both(area, rw, MAP_SHARED, area->fd))
@@ -413,7 +424,7 @@ static const char *map_area(struct memory *memory, struct area *area)
 	case MEMFD:
 	case DISCARDED:
 	case PRIVATE_FILE_WRITTEN:
-		area->fd = open_memfd(file_size(area));
+		area->fd = open_memfd(FILE_SIZE);
 		if (area->fd < 0)
 			return "the kernel has no memfd_create()";
 		if (!map_both(area, rw, area->kind == PRIVATE_FILE_WRITTEN ?
@@ -423,7 +434,7 @@ static const char *map_area(struct memory *memory, struct area *area)
 
 	case PRIVATE_FILE:
 	case FRESH_MAPPING:
-		area->fd = open_memfd(file_size(area));
+		area->fd = open_memfd(FILE_SIZE);
 		if (area->fd < 0)
 			return "the kernel has no memfd_create()";
 		if (!map_both(area, rw, area->kind == PRIVATE_FILE ?
@@ -472,7 +483,7 @@ static const char *map_area(struct memory *memory, struct area *area)
 		return NULL;
 
 	case READ_ONLY_FILE:
-		area->fd = open_memfd(file_size(area));
+		area->fd = open_memfd(FILE_SIZE);
 		if (area->fd < 0)
 			return "the kernel has no memfd_create()";
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", area->fd);
@@ -487,11 +498,12 @@ static const char *map_area(struct memory *memory, struct area *area)
 		return NULL;
 
 	case TRUNCATED:
-		area->fd = open_memfd(file_size(area));
+		area->fd = open_memfd(FILE_SIZE);
 		if (area->fd < 0)
 			return "the kernel has no memfd_create()";
 		if (!map_at(area->entries, size, rw,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0) ||
+		    !find_colour(area, area->fd) ||
 		    !map_at(area->words, size, rw, MAP_SHARED, area->fd,
 			    words_offset(area)))
 			return "mmap() failed";
@@ -629,7 +641,7 @@ static bool look_after_death(struct area *area, __u32 tid)
 	case TRUNCATED:
 		/* What was cut off does not come back by itself */
 		return !fstat(area->fd, &stat) && !stat.st_size &&
-		       !ftruncate(area->fd, file_size(area));
+		       !ftruncate(area->fd, FILE_SIZE);
 	case UFFD_MISSING:
 		/* Nobody has waited for the answer to a question of the dead */
 		if (poll(&event, 1, 0) > 0)
