@@ -114,10 +114,11 @@ static void own(void)
 	/* Another's, in between */
 	shared->locks[2].word = tid + 1;
 	shared->pending.word = tid | FUTEX_WAITERS;
-	if (CALL(set_robust_list, &shared->head, sizeof(shared->head)))
-		CALL(exit, 1);
+	failed = CALL(set_robust_list, &shared->head, sizeof(shared->head)) != 0;
 	shared->ready = 1;
 	wake(&shared->ready);
+	if (failed)
+		CALL(exit, 1);
 	while (!shared->go)
 		sleep_on(&shared->go, 0);
 	CALL(kill, pid, SIGKILL);
