@@ -4,8 +4,9 @@
 
 /*
  * For an architecture whose futex_atomic_cmpxchg_inatomic() cannot take a page
- * fault halfway: because preemption or interrupts are off in it, or a lock is
- * held. Include this after the definition of that function.
+ * fault halfway, because preemption or interrupts are off in it, or a lock is
+ * held; and for one that has not been seen to work with page faults enabled.
+ * To be included after the definition of that function.
  */
 
 #include <linux/mm.h>
@@ -14,8 +15,8 @@
 #include <asm/errno.h>
 
 /*
- * A page that was just brought in is seldom gone before it is used. Nobody who
- * takes it away again and again may keep the caller here.
+ * A page that was just brought in is seldom gone before it is used. This is the
+ * upper bound if another thread takes it away again and again.
  */
 #define FUTEX_INUSER_TRIES	64
 
@@ -24,14 +25,14 @@
  * is.
  *
  * The read is a fault like any other: it grows a stack, waits for the page, and
- * stops to wait when the task is killed. What it cannot do is to break
- * copy-on-write, or to get leave to write from a file system; only a write
- * does, and fixup_user_fault() pretends one.
+ * stops waiting if a fatal signal is pending. It does not break copy-on-write,
+ * nor does it ask a file system for permission to write; that takes a write
+ * fault, which is what fixup_user_fault() handles.
  *
- * If fixup_user_fault() may drop the mmap lock, it gives up for a task with a
- * fatal signal before it has done anything. A task that is exiting can have
- * such a signal, and must not lose its locks for it: then the lock is kept. By
- * now the page is there, and has to be copied or marked at most.
+ * A fatal signal that is pending means that no page may be waited for. After
+ * the read there is a page, which at most has to be copied or made writable.
+ * fixup_user_fault() would give up for the signal before it does that, unless
+ * it has to keep the mmap lock.
  */
 static inline int futex_inuser_fault_in(u32 __user *uaddr)
 {
@@ -40,7 +41,8 @@ static inline int futex_inuser_fault_in(u32 __user *uaddr)
 	u32 value;
 	int ret;
 
-	if (get_user(value, uaddr))
+	/* Without an MMU there are no faults that could be handled. */
+	if (!IS_ENABLED(CONFIG_MMU) || get_user(value, uaddr))
 		return -EFAULT;
 	(void)value;
 
@@ -54,22 +56,22 @@ static inline int futex_inuser_fault_in(u32 __user *uaddr)
 
 /**
  * futex_cmpxchg_inuser_retry() - Compare and exchange a user word with page
- *				  faults off, and fault it in between the tries
+ *				  faults disabled, and fault it in between tries
  * @uval:	where the value found in the word is stored
  * @uaddr:	the word, aligned to its size; any user pointer is safe
  * @oldval:	the value that the word must hold to be written
  * @newval:	the value that is written then
  *
- * This is futex_atomic_cmpxchg_inuser() for an architecture that has no more
- * than futex_atomic_cmpxchg_inatomic(). Atomicity and ordering are those of the
- * latter.
+ * This is futex_atomic_cmpxchg_inuser() by means of
+ * futex_atomic_cmpxchg_inatomic(), the atomicity and ordering of which it has.
  *
  * Context: Process context, page faults enabled, mmap lock not held. May sleep.
  *
  * Return:
  * 0 - the word was read: *@uval holds what was found, and the exchange was
  *     made if and only if that is @oldval
- * -EFAULT - the word cannot be read and written, or never for long enough
+ * -EFAULT - the word cannot be read and written, or was never mapped for long
+ *           enough
  */
 static inline int
 futex_cmpxchg_inuser_retry(u32 *uval, u32 __user *uaddr,
@@ -97,5 +99,15 @@ futex_cmpxchg_inuser_retry(u32 *uval, u32 __user *uaddr,
 
 	return -EFAULT;
 }
+
+/* An architecture with its own defines a macro of this name. */
+#ifndef futex_atomic_cmpxchg_inuser
+static inline int
+futex_atomic_cmpxchg_inuser(u32 *uval, u32 __user *uaddr,
+			    u32 oldval, u32 newval)
+{
+	return futex_cmpxchg_inuser_retry(uval, uaddr, oldval, newval);
+}
+#endif
 
 #endif

@@ -61,12 +61,11 @@
  */
 
 #include <linux/compat.h>
-#include <linux/delay.h>
-#include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/ptrace.h>
 #include <linux/sched/signal.h>
 #include <linux/syscalls.h>
+#include <linux/timer.h>
 
 #include "futex.h"
 
@@ -83,6 +82,15 @@
  */
 #define ROBUST_BATCH		64
 
+/*
+ * For how long a walk waits for pages in all, counted from the first one that
+ * was not at hand. A list of 2048 locks with its entry and its word in a page
+ * of its own each, read from a disk in 10 ms, needs 41 seconds. A task that
+ * waits for the owner of a PI futex to exit does so uninterruptibly: twice
+ * the limit is what the hung task detector allows by default.
+ */
+#define ROBUST_WAIT_LIMIT	(60 * HZ)
+
 /**
  * struct robust_entry - A pointer to a lock as it is found in user memory
  * @link:	the lock's list entry, a struct robust_list or compat_robust_list
@@ -94,12 +102,30 @@ struct robust_entry {
 };
 
 /**
+ * struct robust_wait - What a walk needs in order to wait for pages
+ * @timer:	ends the waiting, see robust_wait_expire()
+ * @task:	the task that walks
+ * @armed:	whether anything had to be waited for yet; if not, none of the
+ *		other fields is set
+ * @expired:	whether the time is over
+ * @injected:	whether the timer made the fatal signal that is pending then
+ * @deferred:	whether a fatal signal is out of sight
+ */
+struct robust_wait {
+	struct timer_list timer;
+	struct task_struct *task;
+	bool armed;
+	bool expired;
+	bool injected;
+	bool deferred;
+};
+
+/**
  * struct robust_walk - The state of a walk along a list of locks
  * @end:		the list field of the registered head: a link to it ends
  *			the list
  * @compat:		whether the list is a 32-bit one
- * @patience:		for how many microseconds it may still wait after a kill,
- *			see robust_try_again()
+ * @wait:		how long it may wait for pages, shared by both lists
  * @futex_offset:	distance from a list entry to its futex word
  * @entry:		the entry to visit next
  * @pending:		the lock of list_op_pending; its link is NULL if none
@@ -116,7 +142,7 @@ struct robust_entry {
 struct robust_walk {
 	void __user *end;
 	bool compat;
-	unsigned int *patience;
+	struct robust_wait *wait;
 	unsigned long futex_offset;
 	struct robust_entry entry;
 	struct robust_entry pending;
@@ -253,105 +279,154 @@ static bool robust_compat(const struct robust_walk *walk)
 }
 
 /*
- * Do what the fault of an access to @address would have done, and wait for
- * nothing but the mmap lock. The exit waits for that right after the walk too,
- * whether or not there was a kill.
- *
- * Return: VM_FAULT_* bits; VM_FAULT_RETRY if a page has to be waited for
+ * The time for pages is over. A fatal signal makes each wait of a fault end,
+ * this one and those to come, and leaves alone the faults that do not wait.
  */
-static vm_fault_t robust_fault_in(unsigned long address, bool write)
+static void robust_wait_expire(struct timer_list *timer)
 {
-	unsigned int flags = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT;
-	struct mm_struct *mm = current->mm;
-	vm_fault_t fault = VM_FAULT_SIGSEGV;
-	struct vm_area_struct *vma;
+	struct robust_wait *wait = from_timer(wait, timer, timer);
+	struct task_struct *task = wait->task;
+	unsigned long flags;
 
-	if (write)
-		flags |= FAULT_FLAG_WRITE;
-	address = untagged_addr(address);
+	/* The task ends the timer before it gives up its signal handlers. */
+	if (WARN_ON_ONCE(!lock_task_sighand(task, &flags)))
+		return;
 
-	mmap_read_lock(mm);
-	vma = vma_lookup(mm, address);
-	if (vma && vma->vm_flags & (write ? VM_WRITE : VM_ACCESS_FLAGS))
-		fault = handle_mm_fault(vma, address, flags, NULL);
-	mmap_read_unlock(mm);
+	wait->expired = true;
+	wait->injected = !sigismember(&task->pending.signal, SIGKILL);
+	sigaddset(&task->pending.signal, SIGKILL);
+	signal_wake_up_state(task, TASK_WAKEKILL);
 
-	return fault;
+	unlock_task_sighand(task, &flags);
 }
 
 /*
- * An access has failed. Was it because of a kill?
+ * Prepare for an access that may have to wait for a page.
  *
- * While a kill is pending a fault gives up where it would have to wait, for a
- * page or for the mmap lock. That serves a task which dies the sooner for it.
- * This one is dying already, and its locks must not depend on whether somebody
- * kills the process as well. So bring in what is missing, with the mmap lock
- * waited for in turn, however busy others keep it.
+ * While a fatal signal is pending a fault gives up where it would have to wait,
+ * for a page or for the mmap lock. That serves a task which dies the sooner for
+ * it. This one is dying already, and its locks must not depend on whether the
+ * process is killed as well, nor on when. So the signal is put out of sight
+ * until the walk is over, and everything in here waits as it would without.
  *
- * A page that never comes must not keep the process from dying, though. Look
- * for it in short steps, for a second in all: what the first fault began to
- * read is there then. Nor may others that take a page away again each time
- * before it is used: every try is charged, as if it had taken a while.
+ * A page that never comes must not keep the process from dying, though, kill
+ * or no kill. From the first access of this kind on a timer runs, which makes
+ * a fatal signal visible for good.
  */
-static bool robust_try_again(unsigned int *patience, const void __user *from,
-			     size_t size, bool write)
+static void robust_wait_begin(struct robust_wait *wait)
 {
-	unsigned long first = (unsigned long)from, last = first + size - 1;
-	vm_fault_t fault;
-	ktime_t start;
-	s64 cost = 10;
+	unsigned long flags;
 
-	/* Without an MMU nothing ever has to be waited for. */
-	if (!IS_ENABLED(CONFIG_MMU) ||
-	    !fatal_signal_pending(current) || !*patience)
-		return false;
-
-	/* What is not aligned may reach into another page. */
-	fault = robust_fault_in(first, write) | robust_fault_in(last, write);
-	if (fault & (VM_FAULT_RETRY | VM_FAULT_OOM)) {
-		start = ktime_get();
-		usleep_range(100, 200);
-		cost = ktime_us_delta(ktime_get(), start);
-	} else if (fault & VM_FAULT_ERROR) {
-		return false;
+	if (!wait->armed) {
+		wait->task = current;
+		wait->expired = false;
+		wait->injected = false;
+		wait->deferred = false;
+		wait->armed = true;
+		timer_setup_on_stack(&wait->timer, robust_wait_expire, 0);
+		mod_timer(&wait->timer, jiffies + ROBUST_WAIT_LIMIT);
 	}
 
-	*patience -= min_t(s64, *patience, cost);
-	cond_resched();
-	return true;
+	if (likely(!fatal_signal_pending(current)) ||
+	    !lock_task_sighand(current, &flags))
+		return;
+
+	/* Under the lock, as the signal may be the timer's by now. */
+	if (!wait->expired) {
+		clear_thread_flag(TIF_SIGPENDING);
+		wait->deferred = true;
+	}
+	unlock_task_sighand(current, &flags);
 }
 
-/* Access user memory; nonzero if the access fails for good. */
-#define robust_access(patience, pointer, write, access)			\
+/* An access has failed. Did a fatal signal end it before its time? */
+static bool robust_wait_again(const struct robust_wait *wait)
+{
+	return fatal_signal_pending(current) && !READ_ONCE(wait->expired);
+}
+
+/*
+ * The walk is over: leave the signals as they would be without it.
+ *
+ * The timer's own signal goes, so that what the rest of the exit has to wait
+ * for, such as the flush of a file, does not see it. But a task in exec may
+ * have been killed by another task in the meantime, and has to stay killed.
+ */
+static void robust_wait_end(struct robust_wait *wait)
+{
+	unsigned long flags;
+
+	if (likely(!wait->armed))
+		return;
+
+	del_timer_sync(&wait->timer);
+	destroy_timer_on_stack(&wait->timer);
+
+	if (likely(!wait->expired && !wait->deferred) ||
+	    !lock_task_sighand(current, &flags))
+		return;
+
+	if (wait->injected && (current->flags & PF_EXITING ||
+			       !(current->signal->flags & SIGNAL_GROUP_EXIT)))
+		sigdelset(&current->pending.signal, SIGKILL);
+
+	/* The flag that was cleared may have been that of the freezer. */
+	if (wait->deferred)
+		set_thread_flag(TIF_SIGPENDING);
+	recalc_sigpending();
+	unlock_task_sighand(current, &flags);
+}
+
+/* Make an access that may have to wait; nonzero if it fails for good. */
+#define robust_access(wait, access)					\
 ({									\
-	typeof(pointer) __pointer = (pointer);				\
 	int __failed;							\
 									\
 	do {								\
+		robust_wait_begin(wait);				\
 		__failed = (access);					\
-	} while (unlikely(__failed) &&					\
-		 robust_try_again(patience, __pointer,			\
-				  sizeof(*__pointer), write));		\
+	} while (unlikely(__failed) && robust_wait_again(wait));	\
 	__failed;							\
 })
 
-/* Read a word of the list, as wide as the thread's pointers. */
-static __always_inline int robust_read(bool compat, unsigned int *patience,
-				       unsigned long *value, void __user *from)
+/* Make an access that must not wait; nonzero if it fails or would have to. */
+#define robust_access_nowait(access)					\
+({									\
+	int __failed;							\
+									\
+	pagefault_disable();						\
+	__failed = (access);						\
+	pagefault_enable();						\
+	__failed;							\
+})
+
+/* Read a word of the list, as wide as the pointers of the list. */
+static __always_inline int robust_get(bool compat, unsigned long *value,
+				      void __user *from)
 {
-	unsigned long __user *wide_from = from;
-	compat_ulong_t __user *narrow_from = from;
 	compat_ulong_t narrow;
 
 	if (!compat)
-		return robust_access(patience, wide_from, false,
-				     get_user(*value, wide_from));
+		return get_user(*value, (unsigned long __user *)from);
 
-	if (robust_access(patience, narrow_from, false,
-			  get_user(narrow, narrow_from)))
+	if (get_user(narrow, (compat_ulong_t __user *)from))
 		return -EFAULT;
 	*value = narrow;
 	return 0;
+}
+
+static noinline int robust_read_wait(bool compat, struct robust_wait *wait,
+				     unsigned long *value, void __user *from)
+{
+	return robust_access(wait, robust_get(compat, value, from));
+}
+
+static __always_inline int robust_read(bool compat, struct robust_wait *wait,
+				       unsigned long *value, void __user *from)
+{
+	if (likely(!robust_access_nowait(robust_get(compat, value, from))))
+		return 0;
+	return robust_read_wait(compat, wait, value, from);
 }
 
 static __always_inline void __user *robust_pointer(bool compat,
@@ -361,13 +436,13 @@ static __always_inline void __user *robust_pointer(bool compat,
 }
 
 /* Read the pointer to a lock that is stored at @from. */
-static __always_inline int robust_fetch(bool compat, unsigned int *patience,
+static __always_inline int robust_fetch(bool compat, struct robust_wait *wait,
 					struct robust_entry *entry,
 					void __user *from)
 {
 	unsigned long value;
 
-	if (robust_read(compat, patience, &value, from))
+	if (robust_read(compat, wait, &value, from))
 		return -EFAULT;
 
 	entry->link = robust_pointer(compat, value & ~1UL);
@@ -403,11 +478,22 @@ static __always_inline u32 robust_marked(u32 value)
  * barrier in futex_wake_words() stands between the exchanges that marked the
  * words and the look at those counts. So it is either counted in time or finds
  * the word changed and does not sleep.
+ *
+ * What became of the mark becomes of the wakeup: a key that takes a page is
+ * waited for as the word was. futex_wake() fails before it wakes, if it fails.
  */
 static void robust_wake(struct robust_walk *walk)
 {
-	if (walk->nr_words)
-		futex_wake_words(walk->words, walk->nr_words);
+	unsigned int i, left;
+
+	if (!walk->nr_words)
+		return;
+
+	left = futex_wake_words(walk->words, walk->nr_words);
+	for (i = 0; i < left; i++)
+		robust_access(walk->wait,
+			      futex_wake(walk->words[i], FLAGS_SHARED, 1,
+					 FUTEX_BITSET_MATCH_ANY) < 0);
 	walk->nr_words = 0;
 }
 
@@ -430,6 +516,28 @@ enum robust_result {
 	ROBUST_FAULT,		/* it cannot be read or cannot be written */
 };
 
+static int robust_get_word(struct robust_walk *walk, u32 *value,
+			   u32 __user *word)
+{
+	if (likely(!robust_access_nowait(get_user(*value, word))))
+		return 0;
+	return robust_access(walk->wait, get_user(*value, word));
+}
+
+static int robust_cmpxchg_word(struct robust_walk *walk, u32 *value,
+			       u32 __user *word, u32 old, u32 new)
+{
+	int failed;
+
+	failed = robust_access_nowait(futex_atomic_cmpxchg_inatomic(value, word,
+								    old, new));
+	if (unlikely(failed))
+		failed = robust_access(walk->wait,
+				       futex_atomic_cmpxchg_inuser(value, word,
+								   old, new));
+	return failed;
+}
+
 /*
  * Replace the thread's TID in *@word by FUTEX_OWNER_DIED. Unless the word
  * cannot be reached, *@value is what it held.
@@ -441,18 +549,16 @@ enum robust_result {
 static enum robust_result robust_mark(struct robust_walk *walk,
 				      u32 __user *word, u32 *value)
 {
-	u32 expected, dead;
+	u32 expected;
 
 	if (!IS_ALIGNED((unsigned long)word, sizeof(*word)) ||
-	    robust_access(walk->patience, word, false, get_user(*value, word)))
+	    robust_get_word(walk, value, word))
 		return ROBUST_FAULT;
 
 	while (robust_held(walk, *value) && walk->visits < ROBUST_VISIT_LIMIT) {
 		expected = *value;
-		dead = robust_marked(expected);
-		if (robust_access(walk->patience, word, true,
-				  futex_atomic_cmpxchg_inuser(value, word,
-							      expected, dead)))
+		if (robust_cmpxchg_word(walk, value, word, expected,
+					robust_marked(expected)))
 			return ROBUST_FAULT;
 		if (*value == expected)
 			return ROBUST_MARKED;
@@ -481,7 +587,7 @@ static bool robust_step(struct robust_walk *walk)
 	 * Read the link first: as soon as the lock is marked, another thread
 	 * may take it, and the link is that thread's to write.
 	 */
-	more = !robust_fetch(robust_compat(walk), walk->patience, &walk->entry,
+	more = !robust_fetch(robust_compat(walk), walk->wait, &walk->entry,
 			     entry.link);
 
 	if (entry.link == walk->pending.link ||
@@ -519,7 +625,16 @@ do {									\
 #else
 #define robust_window_begin()		user_access_begin(NULL, TASK_SIZE_MAX)
 #define robust_window_end()		user_access_end()
+/*
+ * The generic mask is right for sizes up to LONG_MAX, and with 32 bits user
+ * space may be larger. Locks are aligned to four bytes: count in these.
+ */
+#if BITS_PER_LONG == 32
+#define robust_window_index(index, size)				\
+	(array_index_nospec((index) / 4, ((size) - 1) / 4 + 1) * 4)
+#else
 #define robust_window_index(index, size) array_index_nospec(index, size)
+#endif
 #define robust_window_get(x, ptr, label)				\
 	unsafe_get_user(x, ptr, label)
 #define robust_window_cmpxchg(ptr, old, new, label)			\
@@ -605,11 +720,10 @@ static __always_inline void robust_walk_window(struct robust_walk *walk,
 			break;
 		if (unlikely(link == end))
 			break;
-		index = robust_window_index(index, span);
-
-		word = (u32 __user *)(word_base + index);
 		if (!IS_ALIGNED(index, sizeof(*word)))
 			break;
+		index = robust_window_index(index, span);
+		word = (u32 __user *)(word_base + index);
 
 		if (compat) {
 			robust_window_get(compat_next, (compat_uptr_t __user *)
@@ -659,7 +773,7 @@ static bool robust_more(const struct robust_walk *walk)
  */
 static noinline void robust_walk_entries(struct robust_walk *walk)
 {
-	u32 __user *words[ROBUST_BATCH] __uninitialized;
+	u32 __user *words[ROBUST_BATCH];
 	bool more = true;
 
 	walk->words = words;
@@ -672,9 +786,9 @@ static noinline void robust_walk_entries(struct robust_walk *walk)
 		unsigned int stop = walk->visits + ROBUST_BATCH;
 
 		while (more && robust_more(walk) && walk->visits < stop) {
-			if (robust_compat(walk))
+			if (walk->span && robust_compat(walk))
 				robust_walk_window(walk, stop, true);
-			else
+			else if (walk->span)
 				robust_walk_window(walk, stop, false);
 			if (robust_more(walk) && walk->visits < stop)
 				more = robust_step(walk);
@@ -708,24 +822,37 @@ static void robust_release_pending(struct robust_walk *walk)
 		break;
 	}
 
-	if (wake && !walk->pending.pi)
-		futex_wake(word, FLAGS_SHARED, 1, FUTEX_BITSET_MATCH_ANY);
+	if (wake && !walk->pending.pi) {
+		walk->words = &word;
+		walk->nr_words = 1;
+		robust_wake(walk);
+	}
 }
 
 /* There is a lock on the list, or one that is pending. */
-static noinline void robust_walk_locks(struct robust_walk *walk,
+static noinline void robust_walk_locks(bool compat, struct robust_wait *wait,
+				       void __user *end,
+				       const struct robust_entry *entry,
+				       const struct robust_entry *pending,
 				       void __user *futex_offset)
 {
-	/* Without the offset no futex word can be found. */
-	if (robust_read(robust_compat(walk), walk->patience,
-			&walk->futex_offset, futex_offset))
-		return;
-	walk->tid = task_pid_vnr(current);
+	struct robust_walk walk;
 
-	if (walk->entry.link != walk->end)
-		robust_walk_entries(walk);
-	if (walk->pending.link)
-		robust_release_pending(walk);
+	/* Without the offset no futex word can be found. */
+	if (robust_read(compat, wait, &walk.futex_offset, futex_offset))
+		return;
+
+	walk.end = end;
+	walk.compat = compat;
+	walk.wait = wait;
+	walk.entry = *entry;
+	walk.pending = *pending;
+	walk.tid = task_pid_vnr(current);
+
+	if (walk.entry.link != walk.end)
+		robust_walk_entries(&walk);
+	if (walk.pending.link)
+		robust_release_pending(&walk);
 }
 
 /*
@@ -735,12 +862,11 @@ static noinline void robust_walk_locks(struct robust_walk *walk,
  * robust mutexes comes here. Find out in few steps that there is none.
  */
 static __always_inline void robust_walk_head(bool compat,
-					     unsigned int *patience,
+					     struct robust_wait *wait,
 					     void __user *list,
 					     void __user *futex_offset,
 					     void __user *list_op_pending)
 {
-	struct robust_walk walk __uninitialized;
 	struct robust_entry pending = { .link = NULL };
 	struct robust_entry entry = { .link = list };
 
@@ -749,18 +875,12 @@ static __always_inline void robust_walk_head(bool compat,
 	 * thread that shares the memory may believe this one is gone. What
 	 * cannot be read counts as none.
 	 */
-	robust_fetch(compat, patience, &pending, list_op_pending);
-	robust_fetch(compat, patience, &entry, list);
+	robust_fetch(compat, wait, &pending, list_op_pending);
+	robust_fetch(compat, wait, &entry, list);
 
-	if (entry.link == list && !pending.link)
-		return;
-
-	walk.end = list;
-	walk.compat = compat;
-	walk.patience = patience;
-	walk.entry = entry;
-	walk.pending = pending;
-	robust_walk_locks(&walk, futex_offset);
+	if (entry.link != list || pending.link)
+		robust_walk_locks(compat, wait, list, &entry, &pending,
+				  futex_offset);
 }
 
 /**
@@ -780,19 +900,21 @@ void exit_robust_list(struct task_struct *tsk)
 #ifdef CONFIG_COMPAT
 	struct compat_robust_list_head __user *compat_head;
 #endif
-	unsigned int patience = USEC_PER_SEC;
+	struct robust_wait wait;
 
+	wait.armed = false;
 	WRITE_ONCE(tsk->robust_list, NULL);
 	if (head)
-		robust_walk_head(false, &patience, &head->list,
+		robust_walk_head(false, &wait, &head->list,
 				 &head->futex_offset, &head->list_op_pending);
 
 #ifdef CONFIG_COMPAT
 	compat_head = tsk->compat_robust_list;
 	WRITE_ONCE(tsk->compat_robust_list, NULL);
 	if (compat_head)
-		robust_walk_head(true, &patience, &compat_head->list,
+		robust_walk_head(true, &wait, &compat_head->list,
 				 &compat_head->futex_offset,
 				 &compat_head->list_op_pending);
 #endif
+	robust_wait_end(&wait);
 }

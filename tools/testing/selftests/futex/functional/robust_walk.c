@@ -918,34 +918,6 @@ TEST_F(slow_page, does_not_cost_locks_when_the_process_is_killed)
 }
 
 /*
- * Nor does it when another thread ends the process, which for the walking
- * thread is a kill as well.
- */
-TEST_F(slow_page, does_not_cost_locks_when_another_thread_exits)
-{
-	struct slow *slow = self->slow;
-
-	slow->end_process = 1;
-	futex_wake(&slow->end_process, 1, 0);
-	settle();
-	ASSERT_TRUE(bring_the_rest(slow));
-	EXPECT_EQ(NR_SLOW, slow_count_marked(slow));
-	EXPECT_EQ(0, slow->victim->status);
-}
-
-/*
- * A page that never comes does not make a process that nobody can get rid of:
- * the walk does not wait for it long.
- */
-TEST_F(slow_page, that_never_comes_does_not_keep_the_process)
-{
-	struct victim *victim = self->slow->victim;
-
-	ASSERT_EQ(0, kill(victim->pid, SIGKILL));
-	EXPECT_TRUE(happens(victim_waited(victim) && !victim->pid));
-}
-
-/*
  * The list is forgotten before it is walked: nobody is told of it who asks
  * meanwhile.
  */
@@ -1003,6 +975,83 @@ static void slow_clean(struct slow *slow)
 	ioctl(slow->uffd, UFFDIO_UNREGISTER, &range);
 	close(slow->uffd);
 	victim_clean(slow->victim);
+}
+
+/*
+ * A page that never comes, for an exec by the leader and for one by another
+ * thread, at the same time: the test takes a minute.
+ */
+FIXTURE(absent_page)
+{
+	struct slow *slow[2];
+};
+
+FIXTURE_SETUP(absent_page)
+{
+	int i;
+
+	REQUIRE_ROBUST_LIST();
+
+	for (i = 0; i < 2; i++) {
+		struct slow *slow = slow_alloc();
+		struct victim *victim;
+		bool started;
+
+		ASSERT_TRUE(!!slow);
+		self->slow[i] = slow;
+		slow->by_thread = i;
+		victim = slow->victim;
+		started = slow_start(slow);
+		if (!started && WIFEXITED(victim->status) &&
+		    WEXITSTATUS(victim->status) == KSFT_SKIP)
+			SKIP_TEST("needs userfaultfd, and root");
+		ASSERT_TRUE(started);
+		victim->head.list.next = &slow_lock(slow, 0)->entry;
+		victim->go = 1;
+		futex_wake(&victim->go, 1, 0);
+		EXPECT_TRUE(bring_until(slow, DECISIVE));
+	}
+}
+
+FIXTURE_TEARDOWN(absent_page)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		slow_clean(self->slow[i]);
+}
+
+/*
+ * The walk of an exec waits for pages for a minute in all, also if the process
+ * is killed meanwhile, and the process ends by the kill then.
+ */
+TEST_F_TIMEOUT(absent_page, bounds_the_exec, 180)
+{
+	long long start = milliseconds(), passed = 0, first = 0;
+	int i, ended = 0;
+
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, kill(self->slow[i]->victim->pid, SIGKILL));
+	while (ended < 2 && passed < 75000) {
+		usleep(10000);
+		passed = milliseconds() - start;
+		for (i = ended = 0; i < 2; i++) {
+			struct victim *victim = self->slow[i]->victim;
+
+			if (victim->pid)
+				victim_waited(victim);
+			ended += !victim->pid;
+		}
+		if (ended && !first)
+			first = passed;
+	}
+	EXPECT_LE(40000, first);
+	EXPECT_EQ(2, ended);
+	for (i = 0; i < 2; i++) {
+		ASSERT_TRUE(WIFSIGNALED(self->slow[i]->victim->status));
+		EXPECT_EQ(SIGKILL, WTERMSIG(self->slow[i]->victim->status));
+		EXPECT_EQ(DECISIVE, slow_count_marked(self->slow[i]));
+	}
 }
 
 /* Entries in pages that are slow, and words that are at hand */

@@ -1,0 +1,1562 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Lists and words in pages that have to be waited for: the walk waits for them
+ * within a bound, and neither a page that never comes nor a kill during the
+ * walk costs the locks in other pages, or their wakeups.
+ *
+ * userfaultfd cannot delay a page for a task that exits: the fault fails at
+ * once. So the pages are those of a file, on a FUSE file system that the test
+ * itself serves, by a process that takes as long over a page as the test says.
+ * The file system is unmounted as soon as the file is open. It ends with the
+ * server: then each page that is still being waited for fails.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <linux/fs.h>
+#include <linux/fuse.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+
+#include "robust.h"
+
+/* What all late pages of a walk may cost, in seconds: at least, and at most */
+#define WAIT_MIN	40
+#define WAIT_MAX	75
+
+/* A sleeper that is forgotten comes back after so many seconds */
+#define SLEEP_LIMIT	120
+
+#define MAX_PAGES	512
+#define MAX_REQUESTS	1024
+
+/* Distance of two locks in one page */
+#define LOCK_STEP	64
+
+/* Instead of a delay: not before the test says so; not a page of the file */
+#define NEVER		-1
+#define AT_HAND		-2
+
+/* A program that ends at once: this one, if its environment says so */
+#define END_AT_ONCE	"ROBUST_END_AT_ONCE"
+
+static void __attribute__((constructor)) end_at_once(void)
+{
+	if (getenv(END_AT_ONCE))
+		_exit(0);
+}
+
+enum death {
+	/* A process, by SIGKILL from outside, or by itself */
+	KILLED,
+	EXIT_GROUP,
+	/* A thread of a process that lives on, or is killed during the walk */
+	THREAD_EXIT,
+	THREAD_EXIT_KILLED,
+	EXEC,
+	NR_DEATHS,
+};
+
+struct late {
+	struct victim *victim;
+	enum death death;
+	size_t page_size;
+	int nr_pages;
+	int locks_per_page;
+	/* The file, where it is mapped, and what the server answers */
+	int fd;
+	char *pages;
+	char *content;
+	/* Where entries and words are: one of them is the file */
+	char *entries;
+	char *words;
+	/* The server takes each page away as soon as it is there */
+	bool take_away;
+	/* The server runs before all others */
+	bool realtime;
+	/* Pages that the victim does not map before it dies, from here on */
+	int untouched;
+	pid_t server;
+	/* Of each page: milliseconds until the answer, and requests so far */
+	futex_t delay[MAX_PAGES];
+	futex_t asked[MAX_PAGES];
+	/* Tells the main thread of the victim to end the process */
+	futex_t end_process;
+};
+
+/* The server */
+
+struct request {
+	__u64 unique;
+	__u64 offset;
+	__u32 size;
+	long long since;
+};
+
+static void answer(int fd, __u64 unique, int error, const void *data,
+		   size_t size)
+{
+	struct fuse_out_header header = {
+		.len = sizeof(header) + size,
+		.error = -error,
+		.unique = unique,
+	};
+	struct iovec parts[] = {
+		{ &header, sizeof(header) },
+		{ (void *)data, size },
+	};
+
+	/* A request that was given up is not known any more */
+	if (writev(fd, parts, size ? 2 : 1) < 0)
+		return;
+}
+
+#define FILE_NAME	"late"
+#define FILE_NODE	2
+
+static struct fuse_attr attributes(struct late *late, __u64 node)
+{
+	struct fuse_attr attr = {
+		.ino = node,
+		.mode = S_IFDIR | 0700,
+		.nlink = 1,
+		.blksize = late->page_size,
+	};
+
+	if (node == FILE_NODE) {
+		attr.mode = S_IFREG | 0600;
+		attr.size = (__u64)late->nr_pages * late->page_size;
+	}
+	return attr;
+}
+
+/* No attribute and no name is asked for twice */
+#define VALID_SECONDS	1000000
+
+/* Anything but a read: answered at once */
+static void handle(struct late *late, int fd, struct fuse_in_header *in)
+{
+	struct fuse_entry_out entry = { .nodeid = FILE_NODE };
+	struct fuse_open_out open = { .open_flags = FOPEN_KEEP_CACHE };
+	struct fuse_attr_out attr = { .attr_valid = VALID_SECONDS };
+	struct fuse_init_out init = { .major = FUSE_KERNEL_VERSION };
+	struct fuse_write_out written = {};
+	struct fuse_init_in *init_in;
+	struct fuse_write_in *write_in;
+
+	switch (in->opcode) {
+	case FUSE_INIT:
+		init_in = (void *)(in + 1);
+		init.minor = FUSE_KERNEL_MINOR_VERSION;
+		if (init_in->minor < init.minor)
+			init.minor = init_in->minor;
+		/* One page a request, and the fault does not read it itself */
+		init.max_readahead = late->page_size;
+		init.flags = FUSE_ASYNC_READ;
+		init.max_background = MAX_REQUESTS;
+		init.congestion_threshold = MAX_REQUESTS;
+		init.max_write = late->page_size;
+		init.time_gran = 1;
+		answer(fd, in->unique, 0, &init, sizeof(init));
+		break;
+	case FUSE_LOOKUP:
+		entry.attr = attributes(late, FILE_NODE);
+		entry.entry_valid = VALID_SECONDS;
+		entry.attr_valid = VALID_SECONDS;
+		answer(fd, in->unique, 0, &entry, sizeof(entry));
+		break;
+	case FUSE_GETATTR:
+	case FUSE_SETATTR:
+		attr.attr = attributes(late, in->nodeid);
+		answer(fd, in->unique, 0, &attr, sizeof(attr));
+		break;
+	case FUSE_OPEN:
+		answer(fd, in->unique, 0, &open, sizeof(open));
+		break;
+	case FUSE_WRITE:
+		write_in = (void *)(in + 1);
+		memcpy(late->content + write_in->offset, write_in + 1,
+		       write_in->size);
+		written.size = write_in->size;
+		answer(fd, in->unique, 0, &written, sizeof(written));
+		break;
+	case FUSE_FLUSH:
+	case FUSE_FSYNC:
+	case FUSE_RELEASE:
+		answer(fd, in->unique, 0, NULL, 0);
+		break;
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_INTERRUPT:
+		break;
+	default:
+		answer(fd, in->unique, ENOSYS, NULL, 0);
+	}
+}
+
+static void answer_read(struct late *late, int fd, struct request *request)
+{
+	struct fuse_notify_inval_inode_out page = {
+		.ino = FILE_NODE,
+		.off = request->offset,
+		.len = request->size,
+	};
+
+	answer(fd, request->unique, 0, late->content + request->offset,
+	       request->size);
+	/* A notification is an answer to nothing: its code is in the error */
+	if (late->take_away)
+		answer(fd, 0, -FUSE_NOTIFY_INVAL_INODE, &page, sizeof(page));
+}
+
+static bool due(struct late *late, struct request *request)
+{
+	int delay = late->delay[request->offset / late->page_size];
+
+	return delay >= 0 && milliseconds() >= request->since + delay;
+}
+
+static void serve(struct late *late, int fd)
+{
+	size_t size = FUSE_MIN_READ_BUFFER + 2 * late->page_size;
+	static struct request requests[MAX_REQUESTS];
+	struct pollfd event = { .fd = fd, .events = POLLIN };
+	struct fuse_in_header *in = malloc(size);
+	struct fuse_read_in *read_in = (void *)(in + 1);
+	struct sched_param priority = { .sched_priority = 1 };
+	int i, nr = 0;
+
+	if (late->realtime && sched_setscheduler(0, SCHED_FIFO, &priority))
+		_exit(KSFT_FAIL);
+	while (in) {
+		for (i = 0; i < nr; i++) {
+			if (!due(late, &requests[i]))
+				continue;
+			answer_read(late, fd, &requests[i]);
+			requests[i--] = requests[--nr];
+		}
+		poll(&event, 1, nr ? 1 : 100);
+		if (read(fd, in, size) < 0) {
+			/* ENODEV says that the file system is gone */
+			if (errno != EAGAIN && errno != EINTR && errno != ENOENT)
+				break;
+			continue;
+		}
+		if (in->opcode != FUSE_READ) {
+			handle(late, fd, in);
+			continue;
+		}
+		late->asked[read_in->offset / late->page_size]++;
+		if (nr == MAX_REQUESTS) {
+			answer(fd, in->unique, EIO, NULL, 0);
+			continue;
+		}
+		requests[nr].unique = in->unique;
+		requests[nr].offset = read_in->offset;
+		requests[nr].size = read_in->size;
+		requests[nr++].since = milliseconds();
+	}
+	_exit(0);
+}
+
+/* Where a directory can be made to mount on, and a device node */
+static bool make_directory(char *path, size_t size)
+{
+	static const char * const places[] = { "/tmp", "/dev/shm", "/run", NULL };
+	const char * const *place;
+
+	for (place = places; *place; place++) {
+		snprintf(path, size, "%s/robust.XXXXXX", *place);
+		if (mkdtemp(path))
+			return true;
+	}
+	return false;
+}
+
+static int open_fuse(const char *directory)
+{
+	int fd = open("/dev/fuse", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	char path[64];
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	snprintf(path, sizeof(path), "%s/fuse", directory);
+	if (mknod(path, S_IFCHR | 0600, makedev(10, 229)))
+		return -1;
+	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	unlink(path);
+	return fd;
+}
+
+/* Returns NULL, or why there is no such file here */
+static const char *open_file(struct late *late)
+{
+	char directory[32], path[64], options[64];
+	const char *missing = NULL;
+	int fd;
+
+	if (!make_directory(directory, sizeof(directory)))
+		return "needs a directory to mount on";
+	fd = open_fuse(directory);
+	snprintf(options, sizeof(options),
+		 "fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
+	if (fd < 0) {
+		missing = "needs /dev/fuse";
+	} else if (mount("robust", directory, "fuse", MS_NOSUID | MS_NODEV,
+			 options)) {
+		missing = "needs FUSE, and root";
+	} else {
+		late->server = fork();
+		if (!late->server) {
+			prepare_child();
+			serve(late, fd);
+		}
+		/* The server alone keeps the file system */
+		close(fd);
+		fd = -1;
+		snprintf(path, sizeof(path), "%s/" FILE_NAME, directory);
+		late->fd = open(path, O_RDWR | O_CLOEXEC);
+		if (late->fd < 0)
+			missing = "the file on FUSE cannot be opened";
+		umount2(directory, MNT_DETACH);
+	}
+	if (fd >= 0)
+		close(fd);
+	rmdir(directory);
+	return missing;
+}
+
+static size_t place(struct late *late, int i)
+{
+	return i / late->locks_per_page * late->page_size +
+	       i % late->locks_per_page * LOCK_STEP;
+}
+
+static futex_t *late_word(struct late *late, int i)
+{
+	return (futex_t *)(late->words + place(late, i));
+}
+
+static struct robust_list *late_entry(struct late *late, int i)
+{
+	return (struct robust_list *)(late->entries + place(late, i));
+}
+
+/* Where the test writes what the victim will find there */
+static void *filled(struct late *late, void *at)
+{
+	size_t offset = (char *)at - late->pages;
+	size_t size = late->nr_pages * late->page_size;
+
+	if (offset >= size || late->delay[offset / late->page_size] == AT_HAND)
+		return at;
+	return late->content + offset;
+}
+
+/* Ordinary memory in place of a page of the file */
+static bool put_at_hand(struct late *late, int page, int memfd)
+{
+	off_t offset = (off_t)page * late->page_size;
+	char *at = late->pages + offset;
+
+	late->delay[page] = AT_HAND;
+	return mmap(at, late->page_size, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_FIXED, memfd, offset) == at;
+}
+
+static struct late *late_alloc(enum death death, int nr_pages)
+{
+	struct late *late = shared_memory(sizeof(*late));
+
+	if (!late)
+		return NULL;
+	late->death = death;
+	late->page_size = sysconf(_SC_PAGESIZE);
+	late->nr_pages = nr_pages;
+	late->untouched = nr_pages;
+	late->locks_per_page = 1;
+	late->fd = -1;
+	late->content = shared_memory(nr_pages * late->page_size);
+	late->victim = victim_alloc();
+	if (!late->content || !late->victim)
+		return NULL;
+	return late;
+}
+
+/* Map the file, either for the words or for the entries */
+static bool late_map(struct late *late, bool words)
+{
+	size_t size = late->nr_pages * late->page_size;
+	char *others = shared_memory(size);
+
+	late->pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   late->fd, 0);
+	if (late->pages == MAP_FAILED || !others)
+		return false;
+	/* Many misses must not turn off the read ahead */
+	madvise(late->pages, size, MADV_SEQUENTIAL);
+	late->words = words ? late->pages : others;
+	late->entries = words ? others : late->pages;
+	return true;
+}
+
+static void *die(void *arg)
+{
+	char *path = (char *)getauxval(AT_EXECFN);
+	struct late *late = arg;
+
+	victim_hold(late->victim);
+	switch (late->death) {
+	case EXIT_GROUP:
+		_exit(0);
+	case THREAD_EXIT:
+	case THREAD_EXIT_KILLED:
+		syscall(SYS_exit, 0);
+		break;
+	case EXEC:
+		execle(path, path, NULL, (char *[]){ END_AT_ONCE "=1", NULL });
+		break;
+	default:
+		break;
+	}
+	_exit(KSFT_FAIL);
+}
+
+static void end_process_when_told(struct late *late)
+{
+	while (!late->end_process)
+		wait_on(&late->end_process, 0);
+	_exit(0);
+}
+
+static bool dies_alone(struct late *late)
+{
+	return late->death == THREAD_EXIT || late->death == THREAD_EXIT_KILLED;
+}
+
+static void touch(void *at)
+{
+	__atomic_fetch_or((char *)at, 0, __ATOMIC_RELAXED);
+}
+
+static void run_late(struct victim *victim)
+{
+	struct late *late = victim->data;
+	pthread_t thread;
+	size_t offset;
+	int page;
+
+	close(late->fd);
+	for (page = 0; page < late->untouched; page++) {
+		offset = page * late->page_size;
+		if (late->entries != late->pages)
+			touch(late->entries + offset);
+		if (late->words != late->pages ||
+		    late->delay[page] == AT_HAND)
+			touch(late->words + offset);
+	}
+	if (!dies_alone(late))
+		die(late);
+	else if (!pthread_create(&thread, NULL, die, late))
+		end_process_when_told(late);
+}
+
+/* Make the list of the first @nr locks, held by the victim */
+static void late_list(struct late *late, int nr)
+{
+	struct robust_list_head *head = &late->victim->head;
+	struct robust_list *next = &head->list, *entry;
+	int i;
+
+	for (i = nr - 1; i >= 0; i--) {
+		entry = late_entry(late, i);
+		((struct robust_list *)filled(late, entry))->next = next;
+		*(futex_t *)filled(late, (void *)late_word(late, i)) =
+			late->victim->tid;
+		next = entry;
+	}
+	head->list.next = next;
+	head->futex_offset = late->words - late->entries;
+}
+
+/* The same for the pending lock, which is not on the list */
+static void late_pending(struct late *late, int i)
+{
+	*(futex_t *)filled(late, (void *)late_word(late, i)) =
+		late->victim->tid;
+	late->victim->head.list_op_pending = late_entry(late, i);
+}
+
+static bool late_start(struct late *late)
+{
+	late->victim->run = run_late;
+	late->victim->data = late;
+	return victim_start(late->victim);
+}
+
+static void late_die(struct late *late)
+{
+	if (late->death == KILLED) {
+		kill(late->victim->pid, SIGKILL);
+		return;
+	}
+	late->victim->go = 1;
+	futex_wake(&late->victim->go, INT_MAX, 0);
+}
+
+static void end_process(struct late *late)
+{
+	late->end_process = 1;
+	futex_wake(&late->end_process, INT_MAX, 0);
+}
+
+/* The walk is over */
+static bool late_ended(struct late *late)
+{
+	if (late->death == THREAD_EXIT && !late->victim->alive)
+		return true;
+	if (late->victim->pid)
+		victim_waited(late->victim);
+	return !late->victim->pid;
+}
+
+/* Wait for that; the milliseconds that it took, -1 if it took too long */
+static long long time_to_end(struct late *late)
+{
+	long long start = milliseconds(), now;
+
+	do {
+		if (late_ended(late))
+			return milliseconds() - start;
+		usleep(1000);
+		now = milliseconds();
+	} while (now < start + WAIT_MAX * 1000LL);
+	return -1;
+}
+
+/* Those in pages that came, of the first @nr */
+static int late_count(struct late *late, int nr)
+{
+	int i, page, marked = 0;
+
+	for (i = 0; i < nr; i++) {
+		page = i / late->locks_per_page;
+		if (late->words == late->pages &&
+		    (late->delay[page] == NEVER ||
+		     (late->delay[page] != AT_HAND && !late->asked[page])))
+			continue;
+		marked += (*late_word(late, i) & ~FUTEX_WAITERS) == MARKED;
+	}
+	return marked;
+}
+
+static int requests(struct late *late)
+{
+	int page, nr = 0;
+
+	for (page = 0; page < late->nr_pages; page++)
+		nr += late->asked[page];
+	return nr;
+}
+
+/* Whatever waits for a page ends with the server */
+static void late_clean(struct late *late)
+{
+	if (!late)
+		return;
+	if (late->server > 0) {
+		kill(late->server, SIGKILL);
+		waitpid(late->server, NULL, 0);
+		late->server = 0;
+	}
+	victim_clean(late->victim);
+	if (late->fd >= 0)
+		close(late->fd);
+	late->fd = -1;
+}
+
+/* Long enough for a task to go to sleep that is about to do so */
+static void settle(void)
+{
+	usleep(200000);
+}
+
+/* A task that sleeps on a futex, a thread of the test or a task of its own */
+struct sleeper {
+	futex_t *futex;
+	__u32 value;
+	pid_t pid;
+	/* Set when it was woken: when, and what it found */
+	futex_t back;
+	__u32 seen;
+	long long when;
+};
+
+static int sleep_on(void *arg)
+{
+	struct sleeper *sleeper = arg;
+
+	if (!wait_so_long_on(sleeper->futex, sleeper->value, SLEEP_LIMIT)) {
+		sleeper->seen = *sleeper->futex;
+		sleeper->when = milliseconds();
+		sleeper->back = 1;
+	}
+	return 0;
+}
+
+static void *sleeping_thread(void *arg)
+{
+	sleep_on(arg);
+	return NULL;
+}
+
+/* Returns when the thread is asleep */
+static bool start_sleeper(struct sleeper *sleeper, futex_t *futex)
+{
+	*futex |= FUTEX_WAITERS;
+	sleeper->futex = futex;
+	sleeper->value = *futex;
+	sleeper->back = 0;
+	return start_small_thread(sleeping_thread, sleeper) &&
+	       happens(sleepers(futex) == 1);
+}
+
+/*
+ * Every late page comes in the end.
+ */
+FIXTURE(late_page)
+{
+	struct late *late;
+};
+
+FIXTURE_VARIANT(late_page)
+{
+	enum death death;
+};
+
+FIXTURE_VARIANT_ADD(late_page, killed) {
+	.death = KILLED,
+};
+
+FIXTURE_VARIANT_ADD(late_page, exit_group) {
+	.death = EXIT_GROUP,
+};
+
+FIXTURE_VARIANT_ADD(late_page, thread_exit) {
+	.death = THREAD_EXIT,
+};
+
+FIXTURE_VARIANT_ADD(late_page, exec) {
+	.death = EXEC,
+};
+
+FIXTURE_SETUP(late_page)
+{
+	const char *missing;
+
+	REQUIRE_ROBUST_LIST();
+
+	self->late = late_alloc(variant->death, MAX_PAGES);
+	ASSERT_TRUE(!!self->late);
+	missing = open_file(self->late);
+	if (missing)
+		SKIP(_exit(255), "%s", missing);
+}
+
+FIXTURE_TEARDOWN(late_page)
+{
+	late_clean(self->late);
+}
+
+#define NR_FEW		16
+#define FEW_DELAY	50
+
+static void delay_all(struct late *late, int delay)
+{
+	int page;
+
+	for (page = 0; page < late->nr_pages; page++)
+		late->delay[page] = delay;
+}
+
+/* Drop the loaded pages of the file; its reader has it mapped, nothing else */
+static void drop_pages(struct late *late)
+{
+	size_t size = late->nr_pages * late->page_size;
+
+	msync(late->pages, size, MS_SYNC);
+	madvise(late->pages, size, MADV_DONTNEED);
+	posix_fadvise(late->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+/* Locks in late pages are marked, and a waiter that sleeps there is woken. */
+TEST_F_TIMEOUT(late_page, words, 120)
+{
+	struct late *late = self->late;
+	struct sleeper sleeper = {};
+	long long took;
+	int asked;
+
+	ASSERT_TRUE(late_map(late, true));
+	ASSERT_TRUE(late_start(late));
+	late_list(late, NR_FEW);
+	/* The test's thread brings this page, to sleep there: drop it again */
+	ASSERT_TRUE(start_sleeper(&sleeper, late_word(late, NR_FEW / 2)));
+	drop_pages(late);
+	asked = requests(late);
+	delay_all(late, FEW_DELAY);
+
+	late_die(late);
+	took = time_to_end(late);
+	ASSERT_LE(NR_FEW * FEW_DELAY, took);
+	EXPECT_EQ(NR_FEW, requests(late) - asked);
+	EXPECT_EQ(NR_FEW, late_count(late, NR_FEW));
+	EXPECT_TRUE(happens(sleeper.back));
+	EXPECT_EQ(MARKED_WITH_WAITERS, sleeper.seen);
+}
+
+/* A late entry leads on to the locks behind it. */
+TEST_F_TIMEOUT(late_page, entries, 120)
+{
+	struct late *late = self->late;
+	long long took;
+
+	ASSERT_TRUE(late_map(late, false));
+	delay_all(late, FEW_DELAY);
+	ASSERT_TRUE(late_start(late));
+	late_list(late, NR_FEW);
+
+	late_die(late);
+	took = time_to_end(late);
+	ASSERT_LE(NR_FEW * FEW_DELAY, took);
+	EXPECT_EQ(NR_FEW, requests(late));
+	EXPECT_EQ(NR_FEW, late_count(late, NR_FEW));
+}
+
+#define NR_MANY		2048
+#define MANY_DELAY	20
+
+/* Many late pages are waited for, as long as they cost less than the bound. */
+TEST_F_TIMEOUT(late_page, many_words, 120)
+{
+	struct late *late = self->late;
+	long long took;
+
+	late->locks_per_page = NR_MANY / MAX_PAGES;
+	ASSERT_TRUE(late_map(late, true));
+	delay_all(late, MANY_DELAY);
+	ASSERT_TRUE(late_start(late));
+	late_list(late, NR_MANY);
+
+	late_die(late);
+	took = time_to_end(late);
+	ASSERT_LE(MAX_PAGES * MANY_DELAY, took);
+	EXPECT_EQ(MAX_PAGES, requests(late));
+	EXPECT_EQ(NR_MANY, late_count(late, NR_MANY));
+	TH_LOG("%d pages of %d ms took %lld ms", MAX_PAGES, MANY_DELAY, took);
+}
+
+/* Tasks of their own that share the victim's memory: no C library for them */
+#define TASK_STACK	(64 * 1024)
+
+static pid_t start_task(int (*body)(void *arg), void *arg, int flags)
+{
+	char *stack = shared_memory(TASK_STACK);
+
+	if (!stack)
+		return -1;
+#ifndef __hppa__
+	stack += TASK_STACK;
+#endif
+	/* The test is the parent, and waits for them */
+	return clone(body, stack, flags | CLONE_PARENT | SIGCHLD, arg);
+}
+
+static void end_task(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	happens(waitpid(pid, NULL, WNOHANG | __WALL) == pid);
+}
+
+/*
+ * Pages that are taken away again, before they were used if possible: by the
+ * server, and by a task that shares the memory and unmaps them over and over.
+ */
+#define NR_TAKEN	64
+#define TAKEN_DELAY	5
+
+struct taker {
+	struct late *late;
+	pid_t task;
+	futex_t ready;
+};
+
+static int unmap_pages(void *arg)
+{
+	struct taker *taker = arg;
+	struct late *late = taker->late;
+
+	syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	taker->ready = 1;
+	for (;;)
+		syscall(SYS_madvise, late->pages,
+			late->nr_pages * late->page_size, MADV_DONTNEED);
+	return 0;
+}
+
+static void run_taken(struct victim *victim)
+{
+	struct taker *taker = victim->data;
+
+	taker->task = start_task(unmap_pages, taker, CLONE_VM);
+	if (taker->task < 0)
+		_exit(KSFT_FAIL);
+	victim->data = taker->late;
+	run_late(victim);
+}
+
+FIXTURE(taken_page)
+{
+	struct taker *taker;
+};
+
+FIXTURE_VARIANT(taken_page)
+{
+	enum death death;
+	bool realtime;
+};
+
+FIXTURE_VARIANT_ADD(taken_page, killed) {
+	.death = KILLED,
+};
+
+FIXTURE_VARIANT_ADD(taken_page, exit_group) {
+	.death = EXIT_GROUP,
+};
+
+FIXTURE_VARIANT_ADD(taken_page, thread_exit) {
+	.death = THREAD_EXIT,
+};
+
+/* No page is there any more when the victim comes to run */
+FIXTURE_VARIANT_ADD(taken_page, killed_realtime) {
+	.death = KILLED,
+	.realtime = true,
+};
+
+FIXTURE_VARIANT_ADD(taken_page, thread_exit_realtime) {
+	.death = THREAD_EXIT,
+	.realtime = true,
+};
+
+FIXTURE_SETUP(taken_page)
+{
+	const char *missing;
+
+	REQUIRE_ROBUST_LIST();
+
+	self->taker = shared_memory(sizeof(*self->taker));
+	ASSERT_TRUE(!!self->taker);
+	self->taker->late = late_alloc(variant->death, NR_TAKEN + 1);
+	ASSERT_TRUE(!!self->taker->late);
+	self->taker->late->realtime = variant->realtime;
+	missing = open_file(self->taker->late);
+	if (missing)
+		SKIP(_exit(255), "%s", missing);
+}
+
+FIXTURE_TEARDOWN(taken_page)
+{
+	end_task(self->taker->task);
+	late_clean(self->taker->late);
+}
+
+/* It may cost locks, not the death, nor the pending lock. */
+TEST_F_TIMEOUT(taken_page, does_not_keep_the_exit, 120)
+{
+	struct taker *taker = self->taker;
+	struct late *late = taker->late;
+	long long took;
+
+	ASSERT_TRUE(late_map(late, false));
+	delay_all(late, TAKEN_DELAY);
+	late->take_away = true;
+	late->victim->run = run_taken;
+	late->victim->data = taker;
+	ASSERT_TRUE(victim_start(late->victim));
+	ASSERT_TRUE(happens(taker->ready));
+	late_list(late, NR_TAKEN);
+	late_pending(late, NR_TAKEN);
+
+	late_die(late);
+	took = time_to_end(late);
+	ASSERT_LE(0, took);
+	EXPECT_EQ(MARKED, *late_word(late, NR_TAKEN));
+	TH_LOG("%d of %d locks marked, %d requests, %lld ms",
+	       late_count(late, NR_TAKEN), NR_TAKEN, requests(late), took);
+	if (requests(late) <= NR_TAKEN)
+		SKIP(return, "no page was taken away before it was used");
+}
+
+/*
+ * One page never comes: locks are in ordinary pages before and behind it. All
+ * ways to die are tried at the same time, since each costs the whole bound.
+ */
+#define NR_BEFORE	8
+#define NR_LISTED	(2 * NR_BEFORE + 1)
+#define NR_SLOTS	(NR_LISTED + 1)
+#define LATE_SLOT	NR_BEFORE
+#define PENDING_SLOT	NR_LISTED
+
+enum { BEFORE, BEHIND, LAST, PENDING, NR_SLEEPERS };
+
+static const int sleeper_slots[NR_SLEEPERS] = {
+	[BEFORE] = NR_BEFORE - 1,
+	[BEHIND] = LATE_SLOT + 1,
+	[LAST] = NR_LISTED - 1,
+	[PENDING] = PENDING_SLOT,
+};
+
+/* What calls FUTEX_LOCK_PI while the owner is in its walk */
+struct locker {
+	futex_t word;
+	pid_t pid;
+	int result;
+	futex_t back;
+	long long when;
+};
+
+struct hole {
+	struct late *late;
+	struct sleeper sleepers[NR_SLEEPERS];
+	struct locker locker;
+	long long ended;
+};
+
+/* Words in ordinary memory but for one; returns NULL, or why that is not so */
+static const char *hole_prepare(struct hole *hole, enum death death)
+{
+	struct late *late = late_alloc(death, NR_SLOTS);
+	int memfd = memfd_create("robust", MFD_CLOEXEC);
+	const char *missing;
+	int page;
+
+	if (!late || memfd < 0 || ftruncate(memfd, NR_SLOTS * late->page_size))
+		return "needs memory";
+	hole->late = late;
+	missing = open_file(late);
+	if (missing)
+		return missing;
+	if (!late_map(late, true))
+		return "needs a shared mapping of the file on FUSE";
+	for (page = 0; page < NR_SLOTS; page++)
+		if (page != LATE_SLOT && !put_at_hand(late, page, memfd))
+			return "needs ordinary memory beside that of the file";
+	late->delay[LATE_SLOT] = NEVER;
+	close(memfd);
+	return NULL;
+}
+
+static bool hole_start(struct hole *hole)
+{
+	struct late *late = hole->late;
+	int i;
+
+	if (!late_start(late))
+		return false;
+	late_list(late, NR_LISTED);
+	late_pending(late, PENDING_SLOT);
+	for (i = 0; i < NR_SLEEPERS; i++)
+		if (!start_sleeper(&hole->sleepers[i],
+				   late_word(late, sleeper_slots[i])))
+			return false;
+	return true;
+}
+
+static int count_back(struct sleeper *sleepers, int nr)
+{
+	int i, back = 0;
+
+	for (i = 0; i < nr; i++)
+		back += sleepers[i].back;
+	return back;
+}
+
+static void start_locker(struct hole *hole)
+{
+	struct locker *locker = &hole->locker;
+
+	locker->word = hole->late->victim->tid;
+	locker->pid = fork();
+	if (locker->pid)
+		return;
+	prepare_child();
+	locker->result = lock_pi(&locker->word);
+	locker->when = milliseconds();
+	locker->back = 1;
+	_exit(0);
+}
+
+FIXTURE(absent_page)
+{
+	struct hole *holes;
+};
+
+FIXTURE_SETUP(absent_page)
+{
+	const char *missing;
+	int i;
+
+	REQUIRE_ROBUST_LIST();
+
+	self->holes = shared_memory(NR_DEATHS * sizeof(*self->holes));
+	ASSERT_TRUE(!!self->holes);
+	for (i = 0; i < NR_DEATHS; i++) {
+		missing = hole_prepare(&self->holes[i], i);
+		if (missing)
+			SKIP(_exit(255), "%s", missing);
+	}
+}
+
+FIXTURE_TEARDOWN(absent_page)
+{
+	int i;
+
+	for (i = 0; i < NR_DEATHS; i++)
+		late_clean(self->holes[i].late);
+	for (i = 0; i < NR_DEATHS; i++)
+		end_task(self->holes[i].locker.pid);
+}
+
+static const char * const death_names[NR_DEATHS] = {
+	[KILLED] = "killed",
+	[EXIT_GROUP] = "exit_group",
+	[THREAD_EXIT] = "thread exit",
+	[THREAD_EXIT_KILLED] = "thread exit, killed",
+	[EXEC] = "exec",
+};
+
+/*
+ * The walk gives the page up, not before what the locks of a base kernel were
+ * given in all, and not much later than a minute. That costs no other lock. A
+ * waiter for a lock before it does not wait that long, and FUTEX_LOCK_PI on a
+ * futex of the dying thread, that is not robust, comes back when it is dead.
+ */
+TEST_F_TIMEOUT(absent_page, costs_a_minute_and_no_other_lock, 180)
+{
+	long long start, end;
+	int i, running;
+
+	for (i = 0; i < NR_DEATHS; i++)
+		ASSERT_TRUE(hole_start(&self->holes[i]));
+	start = milliseconds();
+	for (i = 0; i < NR_DEATHS; i++)
+		late_die(self->holes[i].late);
+	for (i = 0; i < NR_DEATHS; i++) {
+		struct hole *hole = &self->holes[i];
+
+		EXPECT_TRUE(happens(hole->late->asked[LATE_SLOT]));
+		EXPECT_TRUE(happens(hole->sleepers[BEFORE].back));
+		EXPECT_EQ(MARKED_WITH_WAITERS, hole->sleepers[BEFORE].seen);
+		/* The task that execs lives on, and can own the futex again */
+		if (i != EXEC)
+			start_locker(hole);
+	}
+	settle();
+	kill(self->holes[THREAD_EXIT_KILLED].late->victim->pid, SIGKILL);
+
+	end = start + (WAIT_MAX + 5) * 1000LL;
+	do {
+		usleep(10000);
+		running = 0;
+		for (i = 0; i < NR_DEATHS; i++) {
+			struct hole *hole = &self->holes[i];
+
+			if (!hole->ended && late_ended(hole->late))
+				hole->ended = milliseconds();
+			running += !hole->ended;
+		}
+	} while (running && milliseconds() < end);
+
+	for (i = 0; i < NR_DEATHS; i++) {
+		struct hole *hole = &self->holes[i];
+		struct sleeper *sleepers = hole->sleepers;
+		struct locker *locker = &hole->locker;
+
+		if (hole->ended)
+			TH_LOG("%s: %lld ms", death_names[i], hole->ended - start);
+		else
+			TH_LOG("%s: not ended", death_names[i]);
+		EXPECT_NE(0, hole->ended);
+		EXPECT_LE(WAIT_MIN * 1000LL, hole->ended - start);
+		EXPECT_GE(WAIT_MAX * 1000LL, hole->ended - start);
+		EXPECT_EQ(NR_LISTED - 1, late_count(hole->late, NR_LISTED));
+		EXPECT_EQ(MARKED_WITH_WAITERS, *late_word(hole->late, PENDING_SLOT));
+		if (!hole->ended)
+			continue;
+		EXPECT_TRUE(happens(count_back(sleepers, NR_SLEEPERS) == NR_SLEEPERS));
+		if (i == EXEC)
+			continue;
+		EXPECT_TRUE(happens(locker->back));
+		EXPECT_EQ(ESRCH, locker->result);
+		EXPECT_GE(WAIT_MAX * 1000LL, locker->when - start);
+	}
+}
+
+/*
+ * A thread exits alone, and its process is ended while it waits for a late page
+ * of its list. The page comes so late after the kill that giving up early shows.
+ */
+#define KILL_DELAY	3
+
+FIXTURE(killed_walk)
+{
+	struct hole *hole;
+};
+
+FIXTURE_VARIANT(killed_walk)
+{
+	bool kill;
+	bool exit;
+	bool fresh;
+};
+
+/* The control: the page is only late */
+FIXTURE_VARIANT_ADD(killed_walk, undisturbed) {
+};
+
+FIXTURE_VARIANT_ADD(killed_walk, sigkill) {
+	.kill = true,
+};
+
+FIXTURE_VARIANT_ADD(killed_walk, exit_group) {
+	.exit = true,
+};
+
+/* The pages behind have to be mapped by the walk */
+FIXTURE_VARIANT_ADD(killed_walk, sigkill_fresh) {
+	.kill = true,
+	.fresh = true,
+};
+
+FIXTURE_VARIANT_ADD(killed_walk, exit_group_fresh) {
+	.exit = true,
+	.fresh = true,
+};
+
+FIXTURE_SETUP(killed_walk)
+{
+	const char *missing;
+
+	REQUIRE_ROBUST_LIST();
+
+	self->hole = shared_memory(sizeof(*self->hole));
+	ASSERT_TRUE(!!self->hole);
+	missing = hole_prepare(self->hole, THREAD_EXIT);
+	if (missing)
+		SKIP(_exit(255), "%s", missing);
+	if (variant->fresh)
+		self->hole->late->untouched = LATE_SLOT;
+}
+
+FIXTURE_TEARDOWN(killed_walk)
+{
+	late_clean(self->hole->late);
+}
+
+TEST_F_TIMEOUT(killed_walk, all_marked_and_woken, 120)
+{
+	struct sleeper *sleepers = self->hole->sleepers;
+	struct late *late = self->hole->late;
+	int i;
+
+	ASSERT_TRUE(hole_start(self->hole));
+	late_die(late);
+	ASSERT_TRUE(happens(late->asked[LATE_SLOT]));
+	settle();
+	/* From now on the thread is dead when the process is */
+	if (variant->kill || variant->exit)
+		late->death = THREAD_EXIT_KILLED;
+	if (variant->kill)
+		ASSERT_EQ(0, kill(late->victim->pid, SIGKILL));
+	if (variant->exit)
+		end_process(late);
+	sleep(KILL_DELAY);
+	late->delay[LATE_SLOT] = 0;
+
+	ASSERT_LE(0, time_to_end(late));
+	EXPECT_EQ(NR_LISTED, late_count(late, NR_LISTED));
+	EXPECT_EQ(MARKED_WITH_WAITERS, *late_word(late, PENDING_SLOT));
+	EXPECT_TRUE(happens(count_back(sleepers, NR_SLEEPERS) == NR_SLEEPERS));
+	for (i = 0; i < NR_SLEEPERS; i++)
+		EXPECT_TRUE(sleepers[i].back);
+	if (variant->kill) {
+		ASSERT_TRUE(WIFSIGNALED(late->victim->status));
+		EXPECT_EQ(SIGKILL, WTERMSIG(late->victim->status));
+	}
+}
+
+/*
+ * Words in pages that are mapped, but not for writing, or not mapped at all: a
+ * wakeup has to look the page up, and a kill must not make that fail. Three
+ * such locks are listed, and one is pending that the thread does not hold. The
+ * sleepers share the victim's memory, and are processes of their own.
+ */
+enum kind {
+	RAM_DISK,
+	FUSE_FILE,
+	FORKED,
+	SHARED_ANONYMOUS,
+	MEMFD,
+	HUGETLB,
+};
+
+#define NR_CLEAN	4
+#define CLEAN_PENDING	(NR_CLEAN - 1)
+
+#define DISK		"/dev/ram0"
+/* The first ones are what others use, or look at */
+#define DISK_PAGE	16
+#define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
+
+struct clean {
+	struct late *late;
+	enum kind kind;
+	struct sleeper sleepers[NR_CLEAN];
+	/* The process that has a copy of the memory */
+	pid_t copy;
+	futex_t copied;
+	futex_t ready;
+	int disk;
+	/* How many huge pages there were; -1 if enough */
+	long hugepages;
+};
+
+static long read_number(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	long number = -1;
+
+	if (file && fscanf(file, "%ld", &number) != 1)
+		number = -1;
+	if (file)
+		fclose(file);
+	return number;
+}
+
+static bool write_number(const char *path, long number)
+{
+	FILE *file = fopen(path, "w");
+	bool written = file && fprintf(file, "%ld\n", number) > 0;
+
+	return file && !fclose(file) && written;
+}
+
+/* A RAM disk that is in use, or has anything in it, is left alone */
+static bool open_disk(struct clean *clean)
+{
+	size_t size = (DISK_PAGE + NR_CLEAN) * clean->late->page_size, i;
+	char *content = malloc(size);
+	bool empty;
+	int fd = open(DISK, O_RDWR | O_EXCL | O_CLOEXEC);
+
+	empty = content && fd >= 0 && pread(fd, content, size, 0) == (ssize_t)size;
+	for (i = 0; empty && i < size; i++)
+		empty = !content[i];
+	free(content);
+	if (!empty && fd >= 0)
+		close(fd);
+	else
+		clean->disk = fd;
+	return empty;
+}
+
+static void close_disk(struct clean *clean)
+{
+	size_t size = NR_CLEAN * clean->late->page_size;
+	void *zeroes = calloc(1, size);
+
+	if (clean->disk < 0)
+		return;
+	if (zeroes && pwrite(clean->disk, zeroes, size,
+			     DISK_PAGE * clean->late->page_size) < 0)
+		perror(DISK);
+	free(zeroes);
+	fsync(clean->disk);
+	close(clean->disk);
+}
+
+static char *map_hugepage(struct clean *clean)
+{
+	size_t size = NR_CLEAN * clean->late->page_size;
+	char *memory;
+	long now;
+	int try;
+
+	for (try = 0; try < 2; try++) {
+		memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+		if (memory != MAP_FAILED)
+			break;
+		now = read_number(NR_HUGEPAGES);
+		if (try || now < 0 || !write_number(NR_HUGEPAGES, now + 1))
+			break;
+		clean->hugepages = now;
+	}
+	return memory;
+}
+
+/* Returns NULL, or why there is no such memory */
+static const char *map_clean(struct clean *clean)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+	struct late *late = clean->late;
+	size_t size = NR_CLEAN * late->page_size;
+	char *memory = MAP_FAILED;
+	int fd;
+
+	switch (clean->kind) {
+	case RAM_DISK:
+		if (!open_disk(clean))
+			return "needs " DISK ", empty and not in use";
+		memory = mmap(NULL, size, rw, MAP_SHARED, clean->disk,
+			      DISK_PAGE * late->page_size);
+		break;
+	case FUSE_FILE:
+		memory = late->pages + size;
+		break;
+	case FORKED:
+		memory = mmap(NULL, size, rw, MAP_PRIVATE | MAP_ANONYMOUS,
+			      -1, 0);
+		break;
+	case SHARED_ANONYMOUS:
+		memory = mmap(NULL, size, rw, MAP_SHARED | MAP_ANONYMOUS,
+			      -1, 0);
+		break;
+	case MEMFD:
+		fd = memfd_create("robust", MFD_CLOEXEC);
+		if (fd >= 0 && !ftruncate(fd, size))
+			memory = mmap(NULL, size, rw, MAP_SHARED, fd, 0);
+		if (fd >= 0)
+			close(fd);
+		break;
+	case HUGETLB:
+		memory = map_hugepage(clean);
+		break;
+	}
+	late->words = memory;
+	return memory == MAP_FAILED ? "needs this kind of memory" : NULL;
+}
+
+static int keep_copy(void *arg)
+{
+	struct clean *clean = arg;
+
+	syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	clean->copied = 1;
+	for (;;)
+		usleep(1000000);
+	return 0;
+}
+
+/* Now nothing may be written without a fault */
+static bool make_clean(struct clean *clean)
+{
+	struct late *late = clean->late;
+	size_t size = NR_CLEAN * late->page_size;
+
+	switch (clean->kind) {
+	case RAM_DISK:
+	case FUSE_FILE:
+		return !msync(late->words, size, MS_SYNC);
+	case FORKED:
+		clean->copy = start_task(keep_copy, clean, 0);
+		return clean->copy > 0 && happens(clean->copied);
+	default:
+		/* Not possible with huge pages on all kernels */
+		madvise(late->words, size, MADV_DONTNEED);
+		return true;
+	}
+}
+
+static int sleeping_task(void *arg)
+{
+	syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	sleep_on(arg);
+	syscall(SYS_exit, 0);
+	return 0;
+}
+
+static void run_clean(struct victim *victim)
+{
+	struct clean *clean = victim->data;
+	struct late *late = clean->late;
+	struct sleeper *sleeper;
+	pthread_t thread;
+	int i;
+
+	close(late->fd);
+	if (pthread_create(&thread, NULL, die, late) || !happens(victim->tid))
+		_exit(KSFT_FAIL);
+	for (i = 0; i < NR_CLEAN; i++) {
+		sleeper = &clean->sleepers[i];
+		sleeper->futex = late_word(late, i);
+		sleeper->value = 0;
+		if (i != CLEAN_PENDING)
+			sleeper->value = victim->tid | FUTEX_WAITERS;
+		*sleeper->futex = sleeper->value;
+		sleeper->pid = start_task(sleeping_task, sleeper, CLONE_VM);
+		if (sleeper->pid < 0 || !happens(sleepers(sleeper->futex) == 1))
+			_exit(KSFT_FAIL);
+	}
+	if (!make_clean(clean))
+		_exit(KSFT_FAIL);
+	clean->ready = 1;
+	end_process_when_told(late);
+}
+
+FIXTURE(clean_page)
+{
+	struct clean *clean;
+};
+
+FIXTURE_VARIANT(clean_page)
+{
+	enum kind kind;
+};
+
+FIXTURE_VARIANT_ADD(clean_page, ram_disk) {
+	.kind = RAM_DISK,
+};
+
+FIXTURE_VARIANT_ADD(clean_page, fuse_file) {
+	.kind = FUSE_FILE,
+};
+
+FIXTURE_VARIANT_ADD(clean_page, forked) {
+	.kind = FORKED,
+};
+
+FIXTURE_VARIANT_ADD(clean_page, shared_anonymous) {
+	.kind = SHARED_ANONYMOUS,
+};
+
+FIXTURE_VARIANT_ADD(clean_page, memfd) {
+	.kind = MEMFD,
+};
+
+FIXTURE_VARIANT_ADD(clean_page, hugetlb) {
+	.kind = HUGETLB,
+};
+
+/* Returns with the victim waiting for the page of its first entry */
+FIXTURE_SETUP(clean_page)
+{
+	struct victim *victim;
+	const char *missing;
+	struct clean *clean;
+	struct late *late;
+	int i;
+
+	REQUIRE_ROBUST_LIST();
+
+	clean = shared_memory(sizeof(*clean));
+	ASSERT_TRUE(!!clean);
+	self->clean = clean;
+	clean->kind = variant->kind;
+	clean->disk = -1;
+	clean->hugepages = -1;
+	late = late_alloc(THREAD_EXIT, 2 * NR_CLEAN);
+	ASSERT_TRUE(!!late);
+	clean->late = late;
+	missing = open_file(late);
+	if (missing)
+		SKIP(_exit(255), "%s", missing);
+	ASSERT_TRUE(late_map(late, false));
+	missing = map_clean(clean);
+	if (missing)
+		SKIP(_exit(255), "%s", missing);
+	late->delay[0] = NEVER;
+
+	victim = late->victim;
+	victim->run = run_clean;
+	victim->data = clean;
+	EXPECT_TRUE(victim_start(victim));
+	EXPECT_TRUE(happens(clean->ready));
+	for (i = 0; i < CLEAN_PENDING; i++) {
+		struct robust_list *entry = filled(late, late_entry(late, i));
+
+		entry->next = late_entry(late, i + 1);
+		if (i + 1 == CLEAN_PENDING)
+			entry->next = &victim->head.list;
+	}
+	victim->head.list.next = late_entry(late, 0);
+	victim->head.list_op_pending = late_entry(late, CLEAN_PENDING);
+	victim->head.futex_offset = late->words - late->entries;
+	late_die(late);
+	EXPECT_TRUE(happens(late->asked[0]));
+	settle();
+}
+
+FIXTURE_TEARDOWN(clean_page)
+{
+	struct clean *clean = self->clean;
+	int i;
+
+	late_clean(clean->late);
+	for (i = 0; i < NR_CLEAN; i++)
+		end_task(clean->sleepers[i].pid);
+	end_task(clean->copy);
+	close_disk(clean);
+	if (clean->hugepages >= 0)
+		write_number(NR_HUGEPAGES, clean->hugepages);
+}
+
+static void finish_clean(struct __test_metadata *_metadata, struct clean *clean)
+{
+	int i;
+
+	settle();
+	clean->late->delay[0] = 0;
+	ASSERT_LE(0, time_to_end(clean->late));
+	EXPECT_TRUE(happens(count_back(clean->sleepers, NR_CLEAN) == NR_CLEAN));
+	for (i = 0; i < NR_CLEAN; i++) {
+		EXPECT_EQ(1U, clean->sleepers[i].back) {
+			TH_LOG("%s lock %d: its waiter was not woken",
+			       i == CLEAN_PENDING ? "pending" : "listed", i);
+		}
+	}
+	for (i = 0; i < CLEAN_PENDING; i++)
+		EXPECT_EQ(MARKED_WITH_WAITERS, clean->sleepers[i].seen);
+}
+
+/* The control: without a kill */
+TEST_F_TIMEOUT(clean_page, woken, 120)
+{
+	finish_clean(_metadata, self->clean);
+}
+
+TEST_F_TIMEOUT(clean_page, woken_despite_kill, 120)
+{
+	struct late *late = self->clean->late;
+
+	late->death = THREAD_EXIT_KILLED;
+	ASSERT_EQ(0, kill(late->victim->pid, SIGKILL));
+	finish_clean(_metadata, self->clean);
+}
+
+TEST_F_TIMEOUT(clean_page, woken_despite_exit_group, 120)
+{
+	struct late *late = self->clean->late;
+
+	late->death = THREAD_EXIT_KILLED;
+	end_process(late);
+	finish_clean(_metadata, self->clean);
+}
+
+TEST_HARNESS_MAIN
