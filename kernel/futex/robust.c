@@ -380,12 +380,13 @@ static void robust_wait_end(struct robust_wait *wait)
 /* Make an access that may have to wait; nonzero if it fails for good. */
 #define robust_access(wait, access)					\
 ({									\
+	struct robust_wait *__wait = (wait);				\
 	int __failed;							\
 									\
 	do {								\
-		robust_wait_begin(wait);				\
+		robust_wait_begin(__wait);				\
 		__failed = (access);					\
-	} while (unlikely(__failed) && robust_wait_again(wait));	\
+	} while (unlikely(__failed) && robust_wait_again(__wait));	\
 	__failed;							\
 })
 

@@ -9,7 +9,7 @@
  *                             NAME[:ARGUMENT...] and runs the program
  *                             /guest/NAME with the arguments. "shell" is built
  *                             in: an interactive shell on the console.
- *   guest.limit=SECONDS       time limit of each item but the shell (300)
+ *   guest.limit=SECONDS       time limit of each item but the shell (600)
  *   guest.off=poweroff        power off at the end. Without it the machine is
  *                             restarted, which QEMU's -no-reboot takes for the
  *                             end: almost every machine can restart
@@ -62,7 +62,7 @@ static int kmsg = -1;
 /* What the kernel command line asks for. */
 static char *items[ITEMS_MAX];
 static int item_count;
-static int limit = 300;
+static int limit = 600;
 static int off = RB_AUTOBOOT;
 static int stay;
 

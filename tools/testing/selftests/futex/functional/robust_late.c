@@ -30,7 +30,7 @@
 /* A sleeper that is forgotten comes back after so many seconds */
 #define SLEEP_LIMIT	120
 
-#define MAX_PAGES	512
+#define MAX_PAGES	64
 #define MAX_REQUESTS	1024
 
 /* Distance of two locks in one page */
@@ -788,7 +788,6 @@ static void end_task(pid_t pid)
  * server, and by a task that shares the memory and unmaps them over and over.
  */
 #define NR_TAKEN	64
-#define TAKEN_DELAY	5
 
 struct taker {
 	struct late *late;
@@ -828,29 +827,32 @@ FIXTURE(taken_page)
 FIXTURE_VARIANT(taken_page)
 {
 	enum death death;
+	int delay;
 	bool realtime;
 };
 
 FIXTURE_VARIANT_ADD(taken_page, killed) {
 	.death = KILLED,
+	.delay = 5,
 };
 
 FIXTURE_VARIANT_ADD(taken_page, exit_group) {
 	.death = EXIT_GROUP,
+	.delay = 5,
 };
 
 FIXTURE_VARIANT_ADD(taken_page, thread_exit) {
 	.death = THREAD_EXIT,
+	.delay = 5,
 };
 
-/* No page is there any more when the victim comes to run */
-FIXTURE_VARIANT_ADD(taken_page, killed_realtime) {
-	.death = KILLED,
-	.realtime = true,
-};
-
+/*
+ * No page is there any more when the victim comes to run: each one takes many
+ * requests, and all of them more than the walk may take.
+ */
 FIXTURE_VARIANT_ADD(taken_page, thread_exit_realtime) {
 	.death = THREAD_EXIT,
+	.delay = 400,
 	.realtime = true,
 };
 
@@ -884,7 +886,7 @@ TEST_F_TIMEOUT(taken_page, does_not_keep_the_exit, 120)
 	long long took;
 
 	ASSERT_TRUE(late_map(late, false));
-	delay_all(late, TAKEN_DELAY);
+	delay_all(late, variant->delay);
 	late->take_away = true;
 	late->victim->run = run_taken;
 	late->victim->data = taker;
