@@ -216,11 +216,30 @@ load_arch()
 	# What few of them set.
 	# shellcheck disable=SC2034 # for the scripts that boot
 	memory=1G parameters='' untestable='' plugin='' no_programs='' threads=multi
+	toolchain='' toolchain_dir=$build/toolchain-$1
 	libcs='' libc_packages='' clients='' client_packages='' steps='' test_flavours=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
 	for setting in kernel_arch cross qemu machine console image packages user_compilers config smp; do
 		eval "[ -n \"\${$setting+set}\" ]" || die "scripts/arch/$arch does not set '$setting': see scripts/arch/x86_64"
+	done
+}
+
+# prepare_arch: what the architecture of load_arch() is built with is there after this.
+prepare_arch()
+{
+	# shellcheck disable=SC2086 # a list of words
+	need_packages $packages
+	"$top/scripts/get-toolchain" "$arch"
+	"$top/scripts/make-plugin" "$arch"
+}
+
+# arch_files NAME: its file, and the one that it is a variant of.
+arch_files()
+{
+	echo "$top/scripts/arch/$1"
+	sed -n 's|^\. "\$top/scripts/arch/\([a-z0-9_-]*\)"$|\1|p' "$top/scripts/arch/$1" | while read -r variant_of; do
+		echo "$top/scripts/arch/$variant_of"
 	done
 }
 
