@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PID 1 of the guest of an architecture whose C library does not work: a few tests of
- * robust futexes that need no library at all, reported as scripts/guest/init.c does.
- * It is built with -nostdlib, and knows the system calls of SH alone so far.
+ * PID 1 of the guest of an architecture that has no C library, or none that works: a few
+ * tests of robust futexes that need no library at all, reported as scripts/guest/init.c
+ * does. It is built with -nostdlib, and knows the system calls of SH and OpenRISC.
  */
-#include <asm/fcntl.h>
+#include <linux/fcntl.h>
 #include <linux/mman.h>
 #include <asm/signal.h>
 #include <asm/unistd.h>
@@ -29,6 +29,23 @@ static long call(long number, long a, long b, long c, long d, long e, long f)
 			 : "r" (r3), "r" (r4), "r" (r5), "r" (r6), "r" (r7), "r" (r1)
 			 : "memory", "t");
 	return r0;
+}
+#elif defined(__or1k__)
+static long call(long number, long a, long b, long c, long d, long e, long f)
+{
+	register long r11 __asm__("r11") = number;
+	register long r3 __asm__("r3") = a;
+	register long r4 __asm__("r4") = b;
+	register long r5 __asm__("r5") = c;
+	register long r6 __asm__("r6") = d;
+	register long r7 __asm__("r7") = e;
+	register long r8 __asm__("r8") = f;
+
+	__asm__ volatile("l.sys 1\n\tl.nop"
+			 : "+r" (r11), "+r" (r3), "+r" (r4), "+r" (r5), "+r" (r6), "+r" (r7), "+r" (r8)
+			 :
+			 : "memory", "r12", "r13", "r15", "r17", "r19", "r21", "r23", "r25", "r27", "r29", "r31");
+	return r11;
 }
 #else
 #error "how does a program of this architecture make a system call?"
@@ -137,7 +154,8 @@ static void wait_for(u32 *word, volatile u32 *seen)
 /* A child that runs @body(), or the parent's return */
 static long start(void (*body)(void))
 {
-	long pid = CALL(fork);
+	/* What fork() does, which not every architecture has */
+	long pid = CALL(clone, SIGCHLD);
 
 	if (!pid) {
 		body();
@@ -201,18 +219,22 @@ void _start(void);
 
 void _start(void)
 {
+	char cpus[] = "0 CPU(s), runs bare";
+	unsigned long mask[16] = { 0 };
+
 	/* It restarts the machine at the end. */
 	if (CALL(getpid) != 1)
 		CALL(exit, 1);
 
-	output = CALL(open, "/dev/kmsg", O_WRONLY);
+	output = CALL(openat, AT_FDCWD, "/dev/kmsg", O_WRONLY);
 	shared = (void *)CALL(mmap2, 0, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	say("<12>guest: Linux without a C library, 1 CPU(s), runs ", "bare");
+	cpus[0] += CALL(sched_getaffinity, 0, sizeof(mask), mask) > 0 ? __builtin_popcountl(mask[0]) : 0;
+	say("<12>guest: Linux without a C library, ", cpus);
 	say("<12>guest: begin ", "bare");
 	tests();
 	say("<12>guest: end bare ", failed ? "1 0.0 s" : "0 0.0 s");
 	say("<12>guest: finished bare=", failed ? "1" : "0");
 	CALL(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART, 0);
 	for (;;)
-		CALL(pause);
+		pause_for(100000000);
 }
