@@ -250,7 +250,9 @@ void _start(void)
 
 	output = CALL(openat, AT_FDCWD, "/dev/kmsg", O_WRONLY);
 	shared = (void *)CALL(mmap2, 0, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	cpus[0] += CALL(sched_getaffinity, 0, sizeof(mask), mask) > 0 ? __builtin_popcountl(mask[0]) : 0;
+	CALL(sched_getaffinity, 0, sizeof(mask), mask);
+	for (; mask[0]; mask[0] >>= 1)
+		cpus[0] += mask[0] & 1;
 	say("<12>guest: Linux without a C library, ", cpus);
 	say("<12>guest: begin ", "bare");
 	tests();
