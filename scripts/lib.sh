@@ -216,10 +216,12 @@ load_arch()
 	# What few of them set.
 	# shellcheck disable=SC2034 # for the scripts that boot
 	memory=1G parameters='' untestable='' plugin='' no_programs='' threads=multi
-	toolchain='' toolchain_dir=$build/toolchain-$1
+	# shellcheck disable=SC2034 # for the scripts that build
+	toolchain='' toolchain_dir=$build/toolchain-$1 kernel_compiler='' make_settings='' no_machine=''
 	libcs='' libc_packages='' clients='' client_packages='' steps='' test_flavours=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
+	kernel_compiler=${kernel_compiler:-${cross}gcc}
 	for setting in kernel_arch cross qemu machine console image packages user_compilers config smp; do
 		eval "[ -n \"\${$setting+set}\" ]" || die "scripts/arch/$arch does not set '$setting': see scripts/arch/x86_64"
 	done
@@ -238,6 +240,7 @@ prepare_arch()
 arch_files()
 {
 	echo "$top/scripts/arch/$1"
+	# shellcheck disable=SC2016 # as it is written there
 	sed -n 's|^\. "\$top/scripts/arch/\([a-z0-9_-]*\)"$|\1|p' "$top/scripts/arch/$1" | while read -r variant_of; do
 		echo "$top/scripts/arch/$variant_of"
 	done
@@ -353,9 +356,10 @@ kernel_make()
 		exec 8>"$build/tree.lock"
 		flock 8
 		ln -sfn "$kernel_source" "$build/tree"
+		# shellcheck disable=SC2086 # make_settings is a list of words
 		env -u MAKEFLAGS -u MFLAGS make -C "$build/tree" abs_srctree="$build/tree" O="$kernel_output" \
-			ARCH="$kernel_arch" CROSS_COMPILE="$cross" CC="$top/scripts/compile ${cross}gcc$(plugin_option)" HOSTCC="ccache gcc" \
-			LOCALVERSION="-$flavour" -j"$jobs" "$@"
+			ARCH="$kernel_arch" CROSS_COMPILE="$cross" CC="$top/scripts/compile $kernel_compiler$(plugin_option)" HOSTCC="ccache gcc" \
+			LOCALVERSION="-$flavour" $make_settings -j"$jobs" "$@"
 	)
 }
 
