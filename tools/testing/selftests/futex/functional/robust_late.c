@@ -75,8 +75,6 @@ struct late {
 	char *words;
 	/* The server takes each page away as soon as it is there */
 	bool take_away;
-	/* The server runs before all others */
-	bool realtime;
 	/* Pages that the victim does not map before it dies, from here on */
 	int untouched;
 	pid_t server;
@@ -226,11 +224,8 @@ static void serve(struct late *late, int fd)
 	struct pollfd event = { .fd = fd, .events = POLLIN };
 	struct fuse_in_header *in = malloc(size);
 	struct fuse_read_in *read_in = (void *)(in + 1);
-	struct sched_param priority = { .sched_priority = 1 };
 	int i, nr = 0;
 
-	if (late->realtime && sched_setscheduler(0, SCHED_FIFO, &priority))
-		_exit(KSFT_FAIL);
 	while (in) {
 		for (i = 0; i < nr; i++) {
 			if (!due(late, &requests[i]))
@@ -828,7 +823,6 @@ FIXTURE_VARIANT(taken_page)
 {
 	enum death death;
 	int delay;
-	bool realtime;
 };
 
 FIXTURE_VARIANT_ADD(taken_page, killed) {
@@ -846,16 +840,6 @@ FIXTURE_VARIANT_ADD(taken_page, thread_exit) {
 	.delay = 5,
 };
 
-/*
- * No page is there any more when the victim comes to run: each one takes many
- * requests, and all of them more than the walk may take.
- */
-FIXTURE_VARIANT_ADD(taken_page, thread_exit_realtime) {
-	.death = THREAD_EXIT,
-	.delay = 400,
-	.realtime = true,
-};
-
 FIXTURE_SETUP(taken_page)
 {
 	const char *missing;
@@ -866,7 +850,6 @@ FIXTURE_SETUP(taken_page)
 	ASSERT_TRUE(!!self->taker);
 	self->taker->late = late_alloc(variant->death, NR_TAKEN + 1);
 	ASSERT_TRUE(!!self->taker->late);
-	self->taker->late->realtime = variant->realtime;
 	missing = open_file(self->taker->late);
 	if (missing)
 		SKIP(_exit(255), "%s", missing);
