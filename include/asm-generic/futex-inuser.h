@@ -26,32 +26,38 @@
  *
  * The read is a fault like any other: it grows a stack, waits for the page, and
  * stops waiting if a fatal signal is pending. It does not break copy-on-write,
- * nor does it ask a file system for permission to write; that takes a write
- * fault, which is what fixup_user_fault() handles.
- *
- * A fatal signal that is pending means that no page may be waited for. After
- * the read there is a page, which at most has to be copied or made writable.
- * fixup_user_fault() would give up for the signal before it does that, unless
- * it has to keep the mmap lock.
+ * nor does it ask a file system for permission to write. That takes a write
+ * fault, which is made here as an architecture makes it: it is tried even when
+ * a fatal signal is pending, and only its waits end then. fixup_user_fault()
+ * would give up before the try, or wait uninterruptibly.
  */
 static inline int futex_inuser_fault_in(u32 __user *uaddr)
 {
+	const unsigned int flags = FAULT_FLAG_WRITE | FAULT_FLAG_ALLOW_RETRY |
+				   FAULT_FLAG_KILLABLE;
+	unsigned long address = untagged_addr((unsigned long)uaddr);
+	vm_fault_t fault = VM_FAULT_SIGSEGV;
 	struct mm_struct *mm = current->mm;
-	bool unlocked = false;
+	struct vm_area_struct *vma;
 	u32 value;
-	int ret;
 
 	/* Without an MMU there are no faults that could be handled. */
 	if (!IS_ENABLED(CONFIG_MMU) || get_user(value, uaddr))
 		return -EFAULT;
 	(void)value;
 
-	mmap_read_lock(mm);
-	ret = fixup_user_fault(mm, (unsigned long)uaddr, FAULT_FLAG_WRITE,
-			       fatal_signal_pending(current) ? NULL : &unlocked);
-	mmap_read_unlock(mm);
+	if (mmap_read_lock_killable(mm))
+		return -EFAULT;
+	vma = vma_lookup(mm, address);
+	if (vma && vma->vm_flags & VM_WRITE)
+		fault = handle_mm_fault(vma, address, flags, NULL);
+	if (!(fault & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)))
+		mmap_read_unlock(mm);
 
-	return ret ? -EFAULT : 0;
+	if (fault & VM_FAULT_ERROR ||
+	    (fault & VM_FAULT_RETRY && fatal_signal_pending(current)))
+		return -EFAULT;
+	return 0;
 }
 
 /**

@@ -83,11 +83,15 @@
 #define ROBUST_BATCH		64
 
 /*
- * For how long a walk waits for pages in all, counted from the first one that
- * was not at hand. A list of 2048 locks with its entry and its word in a page
- * of its own each, read from a disk in 10 ms, needs 41 seconds. A task that
- * waits for the owner of a PI futex to exit does so uninterruptibly: twice
- * the limit is what the hung task detector allows by default.
+ * For how long the walk of a task that dies waits for pages in all, counted
+ * from the first one that was not at hand. A list of 2048 locks with its entry
+ * and its word in a page of its own each, read from a disk in 10 ms, needs 41
+ * seconds. A task that waits for the owner of a PI futex to exit does so
+ * uninterruptibly: twice the limit is what the hung task detector allows by
+ * default.
+ *
+ * A task in an exec is not dying before it is killed, and a kill can end its
+ * wait at any time. There the time is counted from the kill.
  */
 #define ROBUST_WAIT_LIMIT	(60 * HZ)
 
@@ -105,18 +109,22 @@ struct robust_entry {
  * struct robust_wait - What a walk needs in order to wait for pages
  * @timer:	ends the waiting, see robust_wait_expire()
  * @task:	the task that walks
- * @armed:	whether anything had to be waited for yet; if not, none of the
- *		other fields is set
+ * @task_flags:	what no_notify_signal_restore() takes
+ * @armed:	whether the time is being counted; if not, none of the other
+ *		fields is set
  * @expired:	whether the time is over
  * @injected:	whether the timer made the fatal signal that is pending then
+ * @group_exit:	whether the thread group was exiting when it did
  * @deferred:	whether a fatal signal is out of sight
  */
 struct robust_wait {
 	struct timer_list timer;
 	struct task_struct *task;
+	unsigned int task_flags;
 	bool armed;
 	bool expired;
 	bool injected;
+	bool group_exit;
 	bool deferred;
 };
 
@@ -294,6 +302,7 @@ static void robust_wait_expire(struct timer_list *timer)
 
 	wait->expired = true;
 	wait->injected = !sigismember(&task->pending.signal, SIGKILL);
+	wait->group_exit = task->signal->flags & SIGNAL_GROUP_EXIT;
 	sigaddset(&task->pending.signal, SIGKILL);
 	signal_wake_up_state(task, TASK_WAKEKILL);
 
@@ -309,16 +318,27 @@ static void robust_wait_expire(struct timer_list *timer)
  * process is killed as well, nor on when. So the signal is put out of sight
  * until the walk is over, and everything in here waits as it would without.
  *
+ * Where there is a fatal signal, task work that wants to be run looks like one:
+ * that is kept out of sight as well.
+ *
  * A page that never comes must not keep the process from dying, though, kill
  * or no kill. From the first access of this kind on a timer runs, which makes
- * a fatal signal visible for good.
+ * a fatal signal visible for good, or makes one. While that one is pending, a
+ * kill that is meant for this task alone is dropped as a repetition. A task
+ * that is exiting has no use for it. A task in an exec has, and gets no signal
+ * from the timer, which starts only when it has been killed.
  */
 static void robust_wait_begin(struct robust_wait *wait)
 {
 	unsigned long flags;
 
 	if (!wait->armed) {
+		if (!(current->flags & PF_EXITING) &&
+		    !fatal_signal_pending(current))
+			return;
+
 		wait->task = current;
+		wait->task_flags = no_notify_signal_save();
 		wait->expired = false;
 		wait->injected = false;
 		wait->deferred = false;
@@ -342,15 +362,16 @@ static void robust_wait_begin(struct robust_wait *wait)
 /* An access has failed. Did a fatal signal end it before its time? */
 static bool robust_wait_again(const struct robust_wait *wait)
 {
-	return fatal_signal_pending(current) && !READ_ONCE(wait->expired);
+	return fatal_signal_pending(current) &&
+	       !(wait->armed && READ_ONCE(wait->expired));
 }
 
 /*
  * The walk is over: leave the signals as they would be without it.
  *
  * The timer's own signal goes, so that what the rest of the exit has to wait
- * for, such as the flush of a file, does not see it. But a task in exec may
- * have been killed by another task in the meantime, and has to stay killed.
+ * for, such as the flush of a file, does not see it. But if the thread group
+ * was killed meanwhile, the signal stands for that kill and stays.
  */
 static void robust_wait_end(struct robust_wait *wait)
 {
@@ -361,13 +382,14 @@ static void robust_wait_end(struct robust_wait *wait)
 
 	del_timer_sync(&wait->timer);
 	destroy_timer_on_stack(&wait->timer);
+	no_notify_signal_restore(wait->task_flags);
 
 	if (likely(!wait->expired && !wait->deferred) ||
 	    !lock_task_sighand(current, &flags))
 		return;
 
-	if (wait->injected && (current->flags & PF_EXITING ||
-			       !(current->signal->flags & SIGNAL_GROUP_EXIT)))
+	if (wait->injected &&
+	    wait->group_exit == !!(current->signal->flags & SIGNAL_GROUP_EXIT))
 		sigdelset(&current->pending.signal, SIGKILL);
 
 	/* The flag that was cleared may have been that of the freezer. */

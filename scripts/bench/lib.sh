@@ -42,3 +42,12 @@ bench_check()
 		;;
 	esac
 }
+
+# window_goal: what goal_window says of the architecture; nothing if it is not there.
+window_goal()
+{
+	for pair in $goal_window; do
+		# shellcheck disable=SC2154 # set by load_arch
+		[ "${pair%%=*}" != "$arch" ] || echo "${pair#*=}"
+	done
+}

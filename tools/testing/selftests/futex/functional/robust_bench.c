@@ -103,6 +103,13 @@ static const char * const waiters_names[] = { "none", "bit", "asleep", "crowded"
 static const long sizes[] = { 1, 10, 1000, 100000, 1000000 };
 static const long mappings[] = { 10, 1000, 30000 };
 
+/* Where a list of NR_PLACED locks is put, with the highest bit clear, and set */
+static const unsigned long places[] = {
+	0x10000000, 0x20000000, 0x60000000, 0x90000000, 0xb0000000,
+};
+
+#define NR_PLACED	1000
+
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 /* What the kernel has. */
@@ -442,17 +449,21 @@ static size_t locks_size(void)
 	return most * sizeof(struct lock);
 }
 
-static void map_locks(enum memory memory)
+static void map_locks_at(void *place, size_t size, enum memory memory)
 {
-	size_t size = locks_size();
-
-	locks = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		     MAP_ANONYMOUS | (memory == SHARED ? MAP_SHARED : MAP_PRIVATE), -1, 0);
-	if (locks == MAP_FAILED)
-		err(1, "no memory for %zu bytes of locks", size);
+	locks = mmap(place, size, PROT_READ | PROT_WRITE,
+		     MAP_ANONYMOUS | (place ? MAP_FIXED_NOREPLACE : 0) |
+		     (memory == SHARED ? MAP_SHARED : MAP_PRIVATE), -1, 0);
+	if (locks == MAP_FAILED || (place && locks != place))
+		err(1, "no memory for %zu bytes of locks at %p", size, place);
 	/* Where there are huge pages, only one of the two kinds may get them. */
 	madvise(locks, size, MADV_NOHUGEPAGE);
 	memset(locks, 0, size);
+}
+
+static void map_locks(enum memory memory)
+{
+	map_locks_at(NULL, locks_size(), memory);
 }
 
 static void unmap_locks(void)
@@ -682,6 +693,26 @@ static void measure_mappings(long count)
 	munmap(area, size);
 }
 
+/* The same list at different addresses: all should cost the same. */
+static void measure_places(void)
+{
+	const size_t size = NR_PLACED * sizeof(struct lock);
+	char variant[32];
+	double without;
+
+	for (int i = 0; i < COUNT(places); i++) {
+		map_locks_at((void *)places[i], size, SHARED);
+		make_list(NR_PLACED, ORDERED);
+		set_job(NR_PLACED, NONE, false);
+		without = exits(SOME_RUNS).median;
+		set_job(NR_PLACED, NONE, true);
+		snprintf(variant, sizeof(variant), "0x%lx", places[i]);
+		print("places", variant, NR_PLACED, "ns/lock",
+		      reduce(exits(SOME_RUNS), without, NR_PLACED));
+		munmap(locks, size);
+	}
+}
+
 static void probe_kernel(void)
 {
 	static __u32 word;
@@ -710,6 +741,7 @@ static void print_help(void)
 	     "      exit-empty       exit of one whose list is empty\n"
 	     "      set_robust_list  one call\n"
 	     "      mappings         exit in a process with many mappings\n"
+	     "      places           exit with 1000 locks at different addresses\n"
 	     "  -v, --variant TEXT  only the variants MEMORY/ORDER/WAITERS that begin so:\n"
 	     "      MEMORY           shared, private (both anonymous)\n"
 	     "      ORDER            ordered by address, shuffled\n"
@@ -816,6 +848,8 @@ int main(int argc, char **argv)
 		measure_call();
 	for (int i = 0; i < COUNT(mappings) && wanted("mappings"); i++)
 		measure_mappings(mappings[i]);
+	if (wanted("places") && has_list)
+		measure_places();
 	if (wanted("exit") || wanted("floor") || wanted("notify"))
 		for (int memory = 0; memory < MEMORIES; memory++)
 			if (memory_wanted(memory_names[memory]))

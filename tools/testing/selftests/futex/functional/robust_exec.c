@@ -593,13 +593,16 @@ static void check_rounds(struct __test_metadata *_metadata,
 	ASSERT_NE(0U, score.rounds);
 
 	/* A blocked thread is waited for. A polling one may miss an exec. */
-	EXPECT_GE(score.ready, polling ? score.rounds / 2 : score.rounds);
+	if (!polling)
+		EXPECT_EQ(score.rounds, score.ready);
 	EXPECT_EQ(0U, score.got);
 	EXPECT_EQ(0U, score.not_executed);
 	EXPECT_EQ(0U, score.not_marked);
 	EXPECT_EQ(0U, score.foreign_changed);
 	EXPECT_EQ(0U, score.not_woken);
 	EXPECT_EQ(0U, score.more_not_woken);
+	if (!score.ready && _metadata->passed)
+		SKIP(return, "the sibling missed every exec");
 }
 
 TEST_F_TIMEOUT(sibling, leader, 60)

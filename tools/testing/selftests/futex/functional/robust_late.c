@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <linux/fs.h>
 #include <linux/fuse.h>
+#include <linux/io_uring.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -56,8 +57,11 @@ enum death {
 	/* A thread of a process that lives on, or is killed during the walk */
 	THREAD_EXIT,
 	THREAD_EXIT_KILLED,
-	EXEC,
+	/* A process that is killed while it waits in an exec */
+	EXEC_KILLED,
 	NR_DEATHS,
+	/* One that lives on */
+	EXEC = NR_DEATHS,
 };
 
 struct late {
@@ -75,6 +79,10 @@ struct late {
 	char *words;
 	/* The server takes each page away as soon as it is there */
 	bool take_away;
+	/* A thread that exits is sent task work after so many seconds */
+	int notify_delay;
+	/* From now on a file is opened for direct I/O */
+	bool direct;
 	/* Pages that the victim does not map before it dies, from here on */
 	int untouched;
 	pid_t server;
@@ -172,6 +180,8 @@ static void handle(struct late *late, int fd, struct fuse_in_header *in)
 		answer(fd, in->unique, 0, &attr, sizeof(attr));
 		break;
 	case FUSE_OPEN:
+		if (late->direct)
+			open.open_flags |= FOPEN_DIRECT_IO;
 		answer(fd, in->unique, 0, &open, sizeof(open));
 		break;
 	case FUSE_WRITE:
@@ -398,12 +408,48 @@ static bool late_map(struct late *late, bool words)
 	return true;
 }
 
+/*
+ * Have io_uring notify this thread after @seconds. The end of the thread does
+ * not cancel that, as the ring stays open.
+ */
+static bool request_notification(int seconds)
+{
+	static struct __kernel_timespec delay;
+	struct io_uring_params params = {};
+	struct io_uring_sqe *entry;
+	size_t size;
+	char *ring;
+	int fd;
+
+	fd = syscall(SYS_io_uring_setup, 1, &params);
+	if (fd < 0)
+		return false;
+	size = params.sq_off.array + params.sq_entries * sizeof(__u32);
+	ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		    IORING_OFF_SQ_RING);
+	entry = mmap(NULL, sizeof(*entry), PROT_READ | PROT_WRITE, MAP_SHARED,
+		     fd, IORING_OFF_SQES);
+	if (ring == MAP_FAILED || (void *)entry == MAP_FAILED)
+		return false;
+
+	delay.tv_sec = seconds;
+	entry->opcode = IORING_OP_TIMEOUT;
+	entry->addr = (uintptr_t)&delay;
+	entry->len = 1;
+	*(__u32 *)(ring + params.sq_off.array) = 0;
+	__atomic_store_n((__u32 *)(ring + params.sq_off.tail), 1,
+			 __ATOMIC_RELEASE);
+	return syscall(SYS_io_uring_enter, fd, 1, 0, 0, NULL, 0) == 1;
+}
+
 static void *die(void *arg)
 {
 	char *path = (char *)getauxval(AT_EXECFN);
 	struct late *late = arg;
 
 	victim_hold(late->victim);
+	if (late->notify_delay && !request_notification(late->notify_delay))
+		_exit(KSFT_FAIL);
 	switch (late->death) {
 	case EXIT_GROUP:
 		_exit(0);
@@ -412,6 +458,7 @@ static void *die(void *arg)
 		syscall(SYS_exit, 0);
 		break;
 	case EXEC:
+	case EXEC_KILLED:
 		execle(path, path, NULL, (char *[]){ END_AT_ONCE "=1", NULL });
 		break;
 	default:
@@ -889,13 +936,16 @@ TEST_F_TIMEOUT(taken_page, does_not_keep_the_exit, 120)
 }
 
 /*
- * One page never comes: locks are in ordinary pages before and behind it. All
- * ways to die are tried at the same time, since each costs the whole bound.
+ * One page never comes, or two: locks are in ordinary pages before and behind
+ * it. All ways to die are tried at the same time, since each costs the whole
+ * bound.
  */
 #define NR_BEFORE	8
 #define NR_LISTED	(2 * NR_BEFORE + 1)
 #define NR_SLOTS	(NR_LISTED + 1)
 #define LATE_SLOT	NR_BEFORE
+/* In some tests this page does not come either */
+#define SECOND_SLOT	(NR_LISTED - 3)
 #define PENDING_SLOT	NR_LISTED
 
 enum { BEFORE, BEHIND, LAST, PENDING, NR_SLEEPERS };
@@ -945,6 +995,18 @@ static const char *hole_prepare(struct hole *hole, enum death death)
 	late->delay[LATE_SLOT] = NEVER;
 	close(memfd);
 	return NULL;
+}
+
+/* Take another page away before anything uses it */
+static bool hole_add(struct hole *hole)
+{
+	struct late *late = hole->late;
+	off_t offset = (off_t)SECOND_SLOT * late->page_size;
+	char *at = late->pages + offset;
+
+	late->delay[SECOND_SLOT] = NEVER;
+	return mmap(at, late->page_size, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_FIXED, late->fd, offset) == at;
 }
 
 static bool hole_start(struct hole *hole)
@@ -1005,6 +1067,7 @@ FIXTURE_SETUP(absent_page)
 		missing = hole_prepare(&self->holes[i], i);
 		if (missing)
 			SKIP(_exit(255), "%s", missing);
+		ASSERT_TRUE(hole_add(&self->holes[i]));
 	}
 }
 
@@ -1023,14 +1086,17 @@ static const char * const death_names[NR_DEATHS] = {
 	[EXIT_GROUP] = "exit_group",
 	[THREAD_EXIT] = "thread exit",
 	[THREAD_EXIT_KILLED] = "thread exit, killed",
-	[EXEC] = "exec",
+	[EXEC_KILLED] = "exec, killed",
 };
 
 /*
- * The walk gives the page up, not before what the locks of a base kernel were
+ * The walk gives the pages up, not before what the locks of a base kernel were
  * given in all, and not much later than a minute. That costs no other lock. A
  * waiter for a lock before it does not wait that long, and FUTEX_LOCK_PI on a
  * futex of the dying thread, that is not robust, comes back when it is dead.
+ *
+ * An exec has a minute from the kill on. As long as it may go on, it can own
+ * the futex: FUTEX_LOCK_PI waits for that, up to its own limit.
  */
 TEST_F_TIMEOUT(absent_page, costs_a_minute_and_no_other_lock, 180)
 {
@@ -1048,12 +1114,11 @@ TEST_F_TIMEOUT(absent_page, costs_a_minute_and_no_other_lock, 180)
 		EXPECT_TRUE(happens(hole->late->asked[LATE_SLOT]));
 		EXPECT_TRUE(happens(hole->sleepers[BEFORE].back));
 		EXPECT_EQ(MARKED_WITH_WAITERS, hole->sleepers[BEFORE].seen);
-		/* The task that execs lives on, and can own the futex again */
-		if (i != EXEC)
-			start_locker(hole);
+		start_locker(hole);
 	}
 	settle();
 	kill(self->holes[THREAD_EXIT_KILLED].late->victim->pid, SIGKILL);
+	kill(self->holes[EXEC_KILLED].late->victim->pid, SIGKILL);
 
 	end = start + (WAIT_MAX + 5) * 1000LL;
 	do {
@@ -1080,15 +1145,13 @@ TEST_F_TIMEOUT(absent_page, costs_a_minute_and_no_other_lock, 180)
 		EXPECT_NE(0, hole->ended);
 		EXPECT_LE(WAIT_MIN * 1000LL, hole->ended - start);
 		EXPECT_GE(WAIT_MAX * 1000LL, hole->ended - start);
-		EXPECT_EQ(NR_LISTED - 1, late_count(hole->late, NR_LISTED));
+		EXPECT_EQ(NR_LISTED - 2, late_count(hole->late, NR_LISTED));
 		EXPECT_EQ(MARKED_WITH_WAITERS, *late_word(hole->late, PENDING_SLOT));
 		if (!hole->ended)
 			continue;
 		EXPECT_TRUE(happens(count_back(sleepers, NR_SLEEPERS) == NR_SLEEPERS));
-		if (i == EXEC)
-			continue;
 		EXPECT_TRUE(happens(locker->back));
-		EXPECT_EQ(ESRCH, locker->result);
+		EXPECT_EQ(i == EXEC_KILLED ? ETIMEDOUT : ESRCH, locker->result);
 		EXPECT_GE(WAIT_MAX * 1000LL, locker->when - start);
 	}
 }
@@ -1098,6 +1161,10 @@ TEST_F_TIMEOUT(absent_page, costs_a_minute_and_no_other_lock, 180)
  * of its list. The page comes so late after the kill that giving up early shows.
  */
 #define KILL_DELAY	3
+
+/* Task work comes in between, and must not make the wait a busy one */
+#define NOTIFY_DELAY	1
+#define CPU_LIMIT	1000
 
 FIXTURE(killed_walk)
 {
@@ -1109,6 +1176,7 @@ FIXTURE_VARIANT(killed_walk)
 	bool kill;
 	bool exit;
 	bool fresh;
+	bool notify;
 };
 
 /* The control: the page is only late */
@@ -1134,11 +1202,38 @@ FIXTURE_VARIANT_ADD(killed_walk, exit_group_fresh) {
 	.fresh = true,
 };
 
+FIXTURE_VARIANT_ADD(killed_walk, sigkill_notified) {
+	.kill = true,
+	.notify = true,
+};
+
+static bool has_io_uring(void)
+{
+	struct io_uring_params params = {};
+	int fd = syscall(SYS_io_uring_setup, 1, &params);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* Of all children that have ended, in milliseconds */
+static long cpu_time(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_CHILDREN, &usage);
+	return (usage.ru_stime.tv_sec + usage.ru_utime.tv_sec) * 1000 +
+	       (usage.ru_stime.tv_usec + usage.ru_utime.tv_usec) / 1000;
+}
+
 FIXTURE_SETUP(killed_walk)
 {
 	const char *missing;
 
 	REQUIRE_ROBUST_LIST();
+	if (variant->notify && !has_io_uring())
+		SKIP_TEST("needs io_uring");
 
 	self->hole = shared_memory(sizeof(*self->hole));
 	ASSERT_TRUE(!!self->hole);
@@ -1147,6 +1242,8 @@ FIXTURE_SETUP(killed_walk)
 		SKIP(_exit(255), "%s", missing);
 	if (variant->fresh)
 		self->hole->late->untouched = LATE_SLOT;
+	if (variant->notify)
+		self->hole->late->notify_delay = NOTIFY_DELAY;
 }
 
 FIXTURE_TEARDOWN(killed_walk)
@@ -1158,6 +1255,7 @@ TEST_F_TIMEOUT(killed_walk, all_marked_and_woken, 120)
 {
 	struct sleeper *sleepers = self->hole->sleepers;
 	struct late *late = self->hole->late;
+	long used = cpu_time();
 	int i;
 
 	ASSERT_TRUE(hole_start(self->hole));
@@ -1184,6 +1282,101 @@ TEST_F_TIMEOUT(killed_walk, all_marked_and_woken, 120)
 		ASSERT_TRUE(WIFSIGNALED(late->victim->status));
 		EXPECT_EQ(SIGKILL, WTERMSIG(late->victim->status));
 	}
+	if (variant->kill || variant->exit) {
+		used = cpu_time() - used;
+		TH_LOG("%ld ms of CPU time", used);
+		EXPECT_GE(CPU_LIMIT, used);
+	}
+}
+
+/*
+ * Another thread holds the mmap lock for writing, in an mmap() that has to wait
+ * for a page of its file. A lock whose page is mapped is marked all the same,
+ * and its waiter in another process is woken.
+ */
+FIXTURE(busy_mm)
+{
+	struct hole *hole;
+	pthread_t reader;
+};
+
+FIXTURE_SETUP(busy_mm)
+{
+	const char *missing;
+
+	REQUIRE_ROBUST_LIST();
+
+	self->hole = shared_memory(sizeof(*self->hole));
+	ASSERT_TRUE(!!self->hole);
+	missing = hole_prepare(self->hole, THREAD_EXIT);
+	if (missing)
+		SKIP(_exit(255), "%s", missing);
+}
+
+FIXTURE_TEARDOWN(busy_mm)
+{
+	late_clean(self->hole->late);
+}
+
+/* Locks the page of the file until it is there */
+static void *read_late_page(void *arg)
+{
+	struct late *late = arg;
+
+	touch(late->pages + LATE_SLOT * late->page_size);
+	return NULL;
+}
+
+/* Direct I/O has no use for pages, so mmap() waits for this one to drop it */
+static void run_busy_mm(struct victim *victim)
+{
+	struct late *late = victim->data;
+	char path[32];
+	pthread_t thread;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", late->fd);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || pthread_create(&thread, NULL, die, late) ||
+	    !happens(victim->tid))
+		_exit(KSFT_FAIL);
+	touch((void *)late_word(late, 0));
+	touch(late_entry(late, 0));
+	late->end_process = 1;
+	mmap(NULL, late->page_size, PROT_READ, MAP_PRIVATE, fd,
+	     LATE_SLOT * late->page_size);
+	late->end_process = 2;
+	for (;;)
+		pause();
+}
+
+TEST_F_TIMEOUT(busy_mm, does_not_delay_wakeups, 60)
+{
+	struct sleeper *sleeper = &self->hole->sleepers[0];
+	struct late *late = self->hole->late;
+	struct victim *victim = late->victim;
+
+	ASSERT_EQ(0, pthread_create(&self->reader, NULL, read_late_page, late));
+	ASSERT_TRUE(happens(late->asked[LATE_SLOT]));
+	late->direct = true;
+	victim->run = run_busy_mm;
+	victim->data = late;
+	ASSERT_TRUE(victim_start(victim));
+	late_list(late, 1);
+	ASSERT_TRUE(start_sleeper(sleeper, late_word(late, 0)));
+	ASSERT_TRUE(happens(late->end_process));
+	settle();
+	EXPECT_EQ(1, late->end_process);
+
+	late_die(late);
+	EXPECT_TRUE(happens(sleeper->back));
+	EXPECT_EQ(MARKED_WITH_WAITERS, *late_word(late, 0));
+	EXPECT_EQ(1, late->end_process);
+
+	late->delay[LATE_SLOT] = 0;
+	pthread_join(self->reader, NULL);
+	EXPECT_TRUE(happens(late->end_process == 2));
+	EXPECT_LE(0, time_to_end(late));
 }
 
 /*

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * PI futexes that carry the TID of a task which does not have the memory of
+ * the futex, or is about to give it up in an exec: FUTEX_LOCK_PI must not wait
+ * for that task.
+ */
+#include <sched.h>
+
+#include "robust.h"
+
+/* The new program is this one. It sleeps if this variable is set. */
+#define ROLE		"ROBUST_PI_OWNER"
+
+/* What a race is given: execs, and milliseconds after which no more begin */
+#define ROUNDS		100
+#define BUDGET		10000
+
+/* A wait that lasts so long, in milliseconds, is one for the wrong task */
+#define LOCK_LIMIT	500
+
+#define OWNER_STACK	(64 * 1024)
+
+static void __attribute__((constructor)) new_program(void)
+{
+	if (!getenv(ROLE))
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		pause();
+}
+
+/* Returns 0 or the error number */
+static int lock_pi_for(futex_t *futex, int operation, long limit_ms)
+{
+	struct __kernel_timespec limit;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	limit_ms += now.tv_nsec / 1000000;
+	limit.tv_sec = now.tv_sec + limit_ms / 1000;
+	limit.tv_nsec = limit_ms % 1000 * 1000000;
+
+	if (!syscall(SYS_FUTEX_TIMED, futex, operation, 0, &limit, NULL, 0))
+		return 0;
+	return errno;
+}
+
+static bool has_pi(void)
+{
+	futex_t free_word = 0;
+
+	return !futex_unlock_pi(&free_word, 0) || errno == EPERM;
+}
+
+#define REQUIRE_PI()							\
+do {									\
+	if (!has_pi())							\
+		SKIP_TEST("the kernel has no PI futexes");		\
+} while (0)
+
+/* The TID of a process that has a copy of the memory */
+FIXTURE(copy)
+{
+	futex_t *futex;
+	pid_t pid;
+};
+
+FIXTURE_SETUP(copy)
+{
+	REQUIRE_PI();
+	self->futex = shared_memory(sizeof(*self->futex));
+	ASSERT_TRUE(!!self->futex);
+	self->pid = fork();
+	ASSERT_LE(0, self->pid);
+	if (!self->pid) {
+		prepare_child();
+		for (;;)
+			pause();
+	}
+	*self->futex = self->pid;
+}
+
+FIXTURE_TEARDOWN(copy)
+{
+	kill(self->pid, SIGKILL);
+	waitpid(self->pid, NULL, 0);
+}
+
+TEST_F(copy, private_is_refused)
+{
+	EXPECT_EQ(EPERM, lock_pi_for(self->futex, FUTEX_LOCK_PI |
+				     FUTEX_PRIVATE_FLAG, LOCK_LIMIT));
+}
+
+TEST_F(copy, private_try_is_refused)
+{
+	EXPECT_EQ(EPERM, lock_pi_for(self->futex, FUTEX_TRYLOCK_PI |
+				     FUTEX_PRIVATE_FLAG, LOCK_LIMIT));
+}
+
+/* The control: the other process could release it */
+TEST_F(copy, shared_waits)
+{
+	EXPECT_EQ(ETIMEDOUT, lock_pi_for(self->futex, FUTEX_LOCK_PI,
+					 LOCK_LIMIT));
+}
+
+/*
+ * A process that shares the memory, owns two futexes, and execs. Only one is
+ * on its robust list: when that one is marked, the exec is at work. The exec
+ * then has to wait for the mmap lock, which a thread of the test holds most of
+ * the time.
+ */
+FIXTURE(exec)
+{
+	struct robust_list_head head;
+	struct robust_lock listed;
+	futex_t futex;
+	futex_t tid;
+	futex_t go;
+	futex_t stop;
+	char *stack;
+	char *pages;
+	size_t size;
+	pid_t pid;
+	pthread_t protector;
+};
+
+/* Without the C library, whose data the test is using at the same time */
+static int owner(void *arg)
+{
+	FIXTURE_DATA(exec) *self = arg;
+	static char *arguments[] = { "/proc/self/exe", NULL };
+	static char *environment[] = { ROLE "=1", NULL };
+	struct __kernel_timespec limit = { .tv_sec = TIME_LIMIT };
+
+	syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	syscall(SYS_set_robust_list, &self->head, sizeof(self->head));
+	self->tid = syscall(SYS_gettid);
+	while (!self->go)
+		syscall(SYS_FUTEX_TIMED, &self->go, FUTEX_WAIT, 0, &limit, NULL, 0);
+	syscall(SYS_execve, arguments[0], arguments, environment);
+	syscall(SYS_exit, KSFT_FAIL);
+	return 0;
+}
+
+/* mprotect() holds the mmap lock while it changes all the pages */
+static void *protect(void *arg)
+{
+	FIXTURE_DATA(exec) *self = arg;
+
+	while (!self->stop) {
+		mprotect(self->pages, self->size, PROT_READ);
+		mprotect(self->pages, self->size, PROT_READ | PROT_WRITE);
+	}
+	return NULL;
+}
+
+FIXTURE_SETUP(exec)
+{
+	REQUIRE_PI();
+	REQUIRE_ROBUST_LIST();
+
+	if (access("/proc/self/exe", X_OK))
+		SKIP_TEST("needs /proc");
+
+	self->pid = 0;
+	self->stop = 0;
+	self->size = 32 * 1024 * 1024;
+	self->pages = mmap(NULL, self->size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)self->pages);
+	memset(self->pages, 1, self->size);
+	self->stack = malloc(OWNER_STACK);
+	ASSERT_TRUE(!!self->stack);
+	ASSERT_EQ(0, pthread_create(&self->protector, NULL, protect, self));
+}
+
+static void owner_end(FIXTURE_DATA(exec) *self)
+{
+	if (self->pid <= 0)
+		return;
+	kill(self->pid, SIGKILL);
+	waitpid(self->pid, NULL, __WALL);
+	self->pid = 0;
+}
+
+FIXTURE_TEARDOWN(exec)
+{
+	owner_end(self);
+	self->stop = 1;
+	pthread_join(self->protector, NULL);
+}
+
+/* Start it, and give it both futexes */
+static bool owner_start(FIXTURE_DATA(exec) *self)
+{
+	init_head(&self->head);
+	self->tid = 0;
+	self->go = 0;
+	self->pid = clone(owner, self->stack + OWNER_STACK, CLONE_VM | SIGCHLD,
+			  self);
+	if (self->pid < 0 || !happens(self->tid))
+		return false;
+	self->listed.word = self->tid;
+	self->futex = self->tid;
+	link_locks(&self->head, &self->listed, 1);
+	return true;
+}
+
+/* Let the exec begin, and return when its cleanup of the list has begun */
+static bool owner_execs(FIXTURE_DATA(exec) *self)
+{
+	long long end = milliseconds() + TIME_LIMIT * 1000LL;
+	volatile futex_t *word = &self->listed.word;
+
+	self->go = 1;
+	futex_wake(&self->go, INT_MAX, 0);
+	while (*word == (futex_t)self->tid && milliseconds() < end)
+		;
+	return *word == MARKED;
+}
+
+/*
+ * In between the task has left the memory as far as futexes are concerned
+ * (ESRCH). Later it has another one (EPERM).
+ */
+TEST_F_TIMEOUT(exec, private_never_waits, 60)
+{
+	unsigned int rounds = 0, during = 0, after = 0, waited = 0, others = 0;
+	long long end = milliseconds() + BUDGET;
+	unsigned int i;
+	int error;
+
+	while (rounds < ROUNDS && milliseconds() < end) {
+		ASSERT_TRUE(owner_start(self));
+		ASSERT_TRUE(owner_execs(self));
+		/* At different distances from the mark */
+		for (i = 0; i < rounds % 16; i++)
+			syscall(SYS_gettid);
+		error = lock_pi_for(&self->futex, FUTEX_LOCK_PI |
+				    FUTEX_PRIVATE_FLAG, LOCK_LIMIT);
+		rounds++;
+		during += error == ESRCH;
+		after += error == EPERM;
+		waited += error == ETIMEDOUT;
+		others += error != ESRCH && error != EPERM &&
+			  error != ETIMEDOUT;
+		owner_end(self);
+	}
+
+	TH_LOG("%u rounds: %u during the exec, %u after it, waited in %u",
+	       rounds, during, after, waited);
+	EXPECT_EQ(0U, waited);
+	EXPECT_EQ(0U, others);
+	if (!during && !waited)
+		SKIP_TEST("no call came in between");
+}
+
+TEST_HARNESS_MAIN
