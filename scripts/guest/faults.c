@@ -22,7 +22,7 @@
  * The tests:
  *
  *   faults.none		Nothing fails: all words are marked, all waiters told.
- *   faults.some_lookups	One lookup in ten fails, with ignore-private and
+ *   faults.some_lookups	One lookup in three fails, with ignore-private and
  *			without, which are the same: the walk's are all shared.
  *   faults.all_lookups	All of them fail.
  *   faults.one_failure	Just one thing fails, whatever it is: the first thing,
@@ -367,7 +367,7 @@ static void test_some_lookups(void)
 {
 	for (int ignore = 0; ignore < 2; ignore++) {
 		set(LOOKUPS, "ignore-private", ignore);
-		die_of_all(10, 0, 0, some_are_told);
+		die_of_all(33, 0, 0, some_are_told);
 	}
 	set(LOOKUPS, "ignore-private", 0);
 }

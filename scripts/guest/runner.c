@@ -282,6 +282,8 @@ static int bench(const char *what, const char *label)
 	else if (!strcmp(what, "free"))
 		execl(path, path, "--measure", "exit-nothing", "--measure", "exit-empty",
 		      "--measure", "mappings", NULL);
+	else if (!strcmp(what, "places"))
+		execl(path, path, "--measure", "places", NULL);
 	else
 		errno = EINVAL;
 	fprintf(stderr, "bench: cannot run '%s' of %s: %s\n", what, path, strerror(errno));

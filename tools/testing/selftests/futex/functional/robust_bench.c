@@ -105,7 +105,7 @@ static const long mappings[] = { 10, 1000, 30000 };
 
 /* Where a list of NR_PLACED locks is put, with the highest bit clear, and set */
 static const unsigned long places[] = {
-	0x10000000, 0x20000000, 0x60000000, 0x90000000, 0xb0000000,
+	0x18000000, 0x20000000, 0x60000000, 0x90000000, 0xa0000000,
 };
 
 #define NR_PLACED	1000
