@@ -46,8 +46,8 @@ bench_check()
 # window_goal: what goal_window says of the architecture; nothing if it is not there.
 window_goal()
 {
+	# shellcheck disable=SC2154 # set by load_arch and by scripts/bench/goals
 	for pair in $goal_window; do
-		# shellcheck disable=SC2154 # set by load_arch
 		[ "${pair%%=*}" != "$arch" ] || echo "${pair#*=}"
 	done
 }

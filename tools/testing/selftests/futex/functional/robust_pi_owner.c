@@ -111,8 +111,7 @@ TEST_F(copy, shared_waits)
  * then has to wait for the mmap lock, which a thread of the test holds most of
  * the time.
  */
-FIXTURE(exec)
-{
+struct owner {
 	struct robust_list_head head;
 	struct robust_lock listed;
 	futex_t futex;
@@ -126,19 +125,24 @@ FIXTURE(exec)
 	pthread_t protector;
 };
 
-/* Without the C library, whose data the test is using at the same time */
-static int owner(void *arg)
+FIXTURE(exec)
 {
-	FIXTURE_DATA(exec) *self = arg;
-	static char *arguments[] = { "/proc/self/exe", NULL };
-	static char *environment[] = { ROLE "=1", NULL };
+	struct owner owner;
+};
+
+/* Without the C library, whose data the test is using at the same time */
+static int run_owner(void *arg)
+{
+	struct owner *owner = arg;
+	char *const arguments[] = { "/proc/self/exe", NULL };
+	char *const environment[] = { ROLE "=1", NULL };
 	struct __kernel_timespec limit = { .tv_sec = TIME_LIMIT };
 
 	syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	syscall(SYS_set_robust_list, &self->head, sizeof(self->head));
-	self->tid = syscall(SYS_gettid);
-	while (!self->go)
-		syscall(SYS_FUTEX_TIMED, &self->go, FUTEX_WAIT, 0, &limit, NULL, 0);
+	syscall(SYS_set_robust_list, &owner->head, sizeof(owner->head));
+	owner->tid = syscall(SYS_gettid);
+	while (!owner->go)
+		syscall(SYS_FUTEX_TIMED, &owner->go, FUTEX_WAIT, 0, &limit, NULL, 0);
 	syscall(SYS_execve, arguments[0], arguments, environment);
 	syscall(SYS_exit, KSFT_FAIL);
 	return 0;
@@ -147,76 +151,78 @@ static int owner(void *arg)
 /* mprotect() holds the mmap lock while it changes all the pages */
 static void *protect(void *arg)
 {
-	FIXTURE_DATA(exec) *self = arg;
+	struct owner *owner = arg;
 
-	while (!self->stop) {
-		mprotect(self->pages, self->size, PROT_READ);
-		mprotect(self->pages, self->size, PROT_READ | PROT_WRITE);
+	while (!owner->stop) {
+		mprotect(owner->pages, owner->size, PROT_READ);
+		mprotect(owner->pages, owner->size, PROT_READ | PROT_WRITE);
 	}
 	return NULL;
 }
 
 FIXTURE_SETUP(exec)
 {
+	struct owner *owner = &self->owner;
+
 	REQUIRE_PI();
 	REQUIRE_ROBUST_LIST();
 
 	if (access("/proc/self/exe", X_OK))
 		SKIP_TEST("needs /proc");
 
-	self->pid = 0;
-	self->stop = 0;
-	self->size = 32 * 1024 * 1024;
-	self->pages = mmap(NULL, self->size, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, (void *)self->pages);
-	memset(self->pages, 1, self->size);
-	self->stack = malloc(OWNER_STACK);
-	ASSERT_TRUE(!!self->stack);
-	ASSERT_EQ(0, pthread_create(&self->protector, NULL, protect, self));
+	owner->pid = 0;
+	owner->stop = 0;
+	owner->size = 32 * 1024 * 1024;
+	owner->pages = mmap(NULL, owner->size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)owner->pages);
+	memset(owner->pages, 1, owner->size);
+	owner->stack = malloc(OWNER_STACK);
+	ASSERT_TRUE(!!owner->stack);
+	ASSERT_EQ(0, pthread_create(&owner->protector, NULL, protect, owner));
 }
 
-static void owner_end(FIXTURE_DATA(exec) *self)
+static void owner_end(struct owner *owner)
 {
-	if (self->pid <= 0)
+	if (owner->pid <= 0)
 		return;
-	kill(self->pid, SIGKILL);
-	waitpid(self->pid, NULL, __WALL);
-	self->pid = 0;
+	kill(owner->pid, SIGKILL);
+	waitpid(owner->pid, NULL, __WALL);
+	owner->pid = 0;
 }
 
 FIXTURE_TEARDOWN(exec)
 {
-	owner_end(self);
-	self->stop = 1;
-	pthread_join(self->protector, NULL);
+	owner_end(&self->owner);
+	self->owner.stop = 1;
+	pthread_join(self->owner.protector, NULL);
 }
 
 /* Start it, and give it both futexes */
-static bool owner_start(FIXTURE_DATA(exec) *self)
+static bool owner_start(struct owner *owner)
 {
-	init_head(&self->head);
-	self->tid = 0;
-	self->go = 0;
-	self->pid = clone(owner, self->stack + OWNER_STACK, CLONE_VM | SIGCHLD,
-			  self);
-	if (self->pid < 0 || !happens(self->tid))
+	init_head(&owner->head);
+	owner->tid = 0;
+	owner->go = 0;
+	owner->pid = clone(run_owner, owner->stack + OWNER_STACK,
+			   CLONE_VM | SIGCHLD, owner);
+	if (owner->pid < 0 || !happens(owner->tid))
 		return false;
-	self->listed.word = self->tid;
-	self->futex = self->tid;
-	link_locks(&self->head, &self->listed, 1);
+	owner->listed.word = owner->tid;
+	owner->futex = owner->tid;
+	link_locks(&owner->head, &owner->listed, 1);
 	return true;
 }
 
 /* Let the exec begin, and return when its cleanup of the list has begun */
-static bool owner_execs(FIXTURE_DATA(exec) *self)
+static bool owner_execs(struct owner *owner)
 {
 	long long end = milliseconds() + TIME_LIMIT * 1000LL;
-	volatile futex_t *word = &self->listed.word;
+	futex_t *word = &owner->listed.word;
 
-	self->go = 1;
-	futex_wake(&self->go, INT_MAX, 0);
-	while (*word == (futex_t)self->tid && milliseconds() < end)
+	owner->go = 1;
+	futex_wake(&owner->go, INT_MAX, 0);
+	while (*word == owner->tid && milliseconds() < end)
 		;
 	return *word == MARKED;
 }
@@ -227,18 +233,19 @@ static bool owner_execs(FIXTURE_DATA(exec) *self)
  */
 TEST_F_TIMEOUT(exec, private_never_waits, 60)
 {
+	struct owner *owner = &self->owner;
 	unsigned int rounds = 0, during = 0, after = 0, waited = 0, others = 0;
 	long long end = milliseconds() + BUDGET;
 	unsigned int i;
 	int error;
 
 	while (rounds < ROUNDS && milliseconds() < end) {
-		ASSERT_TRUE(owner_start(self));
-		ASSERT_TRUE(owner_execs(self));
+		ASSERT_TRUE(owner_start(owner));
+		ASSERT_TRUE(owner_execs(owner));
 		/* At different distances from the mark */
 		for (i = 0; i < rounds % 16; i++)
 			syscall(SYS_gettid);
-		error = lock_pi_for(&self->futex, FUTEX_LOCK_PI |
+		error = lock_pi_for(&owner->futex, FUTEX_LOCK_PI |
 				    FUTEX_PRIVATE_FLAG, LOCK_LIMIT);
 		rounds++;
 		during += error == ESRCH;
@@ -246,7 +253,7 @@ TEST_F_TIMEOUT(exec, private_never_waits, 60)
 		waited += error == ETIMEDOUT;
 		others += error != ESRCH && error != EPERM &&
 			  error != ETIMEDOUT;
-		owner_end(self);
+		owner_end(owner);
 	}
 
 	TH_LOG("%u rounds: %u during the exec, %u after it, waited in %u",
