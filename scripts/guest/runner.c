@@ -282,6 +282,10 @@ static int bench(const char *what, const char *label)
 	else if (!strcmp(what, "free"))
 		execl(path, path, "--measure", "exit-nothing", "--measure", "exit-empty",
 		      "--measure", "mappings", NULL);
+	else if (!strcmp(what, "few"))
+		execl(path, path, "--measure", "exit", "--measure", "exit-nothing",
+		      "--measure", "exit-empty", "--locks", "1", "--locks", "10",
+		      "--variant", "shared/ordered/none", "--variant", "shared/ordered/bit", NULL);
 	else if (!strcmp(what, "places"))
 		execl(path, path, "--measure", "places", NULL);
 	else
