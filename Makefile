@@ -8,6 +8,7 @@ FLAVOUR ?= full
 
 .PHONY: help run test test-arch fuzz bench kernel shell export check-series check-patches check-scripts check-docs \
 	check-bisect check-debug check-kcsan check-reference check-input check-kills check-placeholder \
+	check-window \
 	mutants soak clean
 
 help:
@@ -30,6 +31,7 @@ help:
 	@echo 'make check-input    bad input ends each script with one line that says so'
 	@echo 'make check-placeholder  an architecture that has only the placeholder builds and boots'
 	@echo 'make check-kills    kill a thread at every instruction of the robust mutexes of glibc and musl'
+	@echo 'make check-window   a lock costs the same at every address, in instructions'
 	@echo 'make mutants        break the series in many ways: the tests must notice each of them'
 	@echo 'make soak           let threads die for half an hour, and see whether memory is left behind'
 	@echo 'make clean          empty build/'
@@ -71,7 +73,7 @@ soak:
 check-kcsan:
 	@scripts/check-debug $(ARCH) kcsan
 
-check-bisect check-debug check-kills check-reference:
+check-bisect check-debug check-kills check-reference check-window:
 	@scripts/$@ $(ARCH)
 
 check-series check-patches check-scripts check-docs check-input check-placeholder clean:

@@ -286,6 +286,9 @@ static int bench(const char *what, const char *label)
 		execl(path, path, "--measure", "exit", "--measure", "exit-nothing",
 		      "--measure", "exit-empty", "--locks", "1", "--locks", "10",
 		      "--variant", "shared/ordered/none", "--variant", "shared/ordered/bit", NULL);
+	else if (!strcmp(what, "random"))
+		execl(path, path, "--unlimited", "--measure", "exit", "--locks", "1000000",
+		      "--variant", "shared/shuffled/bit", NULL);
 	else if (!strcmp(what, "places"))
 		execl(path, path, "--measure", "places", NULL);
 	else
