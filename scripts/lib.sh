@@ -340,7 +340,7 @@ load_flavour()
 	revision=$(sed -n 's/^# source: *//p' "$top/scripts/config/$flavour")
 	flavour_patch=$(sed -n 's/^# patch: *//p' "$top/scripts/config/$flavour")
 	[ -z "$flavour_patch" ] || [ -f "$top/$flavour_patch" ] ||
-		die "scripts/config/$flavour names $flavour_patch, which is not there: mend it"
+		die "scripts/config/$flavour names $flavour_patch, which is not there: fix it"
 	# shellcheck disable=SC2034 # for the scripts that build
 	case $revision in
 	series) source=$build/linux ;;

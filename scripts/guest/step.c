@@ -499,7 +499,7 @@ static void find_head(void)
 	head = *(unsigned long *)link;
 	if (!head || *(unsigned long *)head != link ||
 	    ((long *)head)[1] != WORD_PLACE - (long)LINK_PLACE) {
-		printf("Bail out! " LIBRARY " has its list elsewhere: mend LINK_PLACE\n");
+		printf("Bail out! " LIBRARY " has its list elsewhere: fix LINK_PLACE\n");
 		exit(1);
 	}
 	pthread_mutex_unlock(mutex);
