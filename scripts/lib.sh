@@ -330,8 +330,8 @@ debug_boot='--memory 2G --append guest.limit=1800 --timeout 5400'
 
 # load_flavour NAME: sets source, the kernel tree that this flavour is built from,
 # and flavour_patch, what is applied on top of it, which only benchmarks have. The
-# tree is the whole series, its first patch alone (ground), none of it (base), or
-# the series up to a patch, which is named by its subject: numbers move.
+# tree is the whole series, none of it (base), or the series up to a patch, which
+# is named by its subject: numbers move.
 load_flavour()
 {
 	[ "$1" != common ] && is_name_in "$1" "$top/scripts/config" ||
@@ -344,9 +344,9 @@ load_flavour()
 	# shellcheck disable=SC2034 # for the scripts that build
 	case $revision in
 	series) source=$build/linux ;;
-	ground | base) source=$build/source-$revision ;;
+	base) source=$build/source-base ;;
 	'patch '?*) source=$build/source-$flavour ;;
-	*) die "scripts/config/$flavour has no line '# source: series', 'ground', 'base' or 'patch SUBJECT': add one" ;;
+	*) die "scripts/config/$flavour has no line '# source: series', 'base' or 'patch SUBJECT': add one" ;;
 	esac
 	# shellcheck disable=SC2034 # for the scripts that build
 	[ -z "$flavour_patch" ] || source=$build/source-$flavour

@@ -30,11 +30,11 @@
  *		the lock. It dies with the wakeup used up and nothing taken, so
  *		the wakeup has to be passed on: make it. The same holds if a
  *		third thread took the lock meanwhile without FUTEX_WAITERS in
- *		the word: it will wake nobody, and those who slept before are
- *		waiting still. With FUTEX_WAITERS, it will.
+ *		the word: it wakes no waiter when it unlocks, and those that
+ *		slept before still sleep. With FUTEX_WAITERS it wakes one.
  *
  * From [7] and [1] the kernel cannot tell whether a wakeup is owed. One too
- * many is harmless, since whoever waits on a futex looks at the word again.
+ * many is harmless, since a waiter looks at the word again.
  *
  * Nothing in user memory is trusted. Any pointer may be any number, the list
  * may have no end, and other threads may rewrite all of it during the walk.
@@ -47,8 +47,8 @@
  *  - The walk ends. Marking a lock takes the TID from it, so going round in
  *    circles soon means entries that have nothing to mark, and the walk takes
  *    only ROBUST_LIST_LIMIT of these. Other threads can put the TID back all
- *    the time; against them stands a limit on visits of any kind, far beyond
- *    the number of locks that anyone holds.
+ *    the time; against them there is a limit on visits of any kind, far beyond
+ *    any real number of locks.
  *
  * What the interface cannot prevent: after [7] the lock may be gone and its
  * memory in other use, and if the number that is there now equals the TID, it
@@ -83,6 +83,12 @@
 #define ROBUST_BATCH		64
 
 /*
+ * The same where a list of a few locks is expected: CONFIG_INIT_STACK_ALL_ZERO
+ * clears the words, and for ten locks 64 of them would be a tenth of the cost.
+ */
+#define ROBUST_FEW		16
+
+/*
  * For how long the walk of a task that dies waits for pages in all, counted
  * from the first one that was not at hand. A list of 2048 locks with its entry
  * and its word in a page of its own each, read from a disk in 10 ms, needs 41
@@ -94,16 +100,6 @@
  * wait at any time. There the time is counted from the kill.
  */
 #define ROBUST_WAIT_LIMIT	(60 * HZ)
-
-/**
- * struct robust_entry - A pointer to a lock as it is found in user memory
- * @link:	the lock's list entry, a struct robust_list or compat_robust_list
- * @pi:		whether the lock is a PI futex
- */
-struct robust_entry {
-	void __user *link;
-	bool pi;
-};
 
 /**
  * struct robust_wait - What a walk needs in order to wait for pages
@@ -129,35 +125,49 @@ struct robust_wait {
 };
 
 /**
- * struct robust_walk - The state of a walk along a list of locks
- * @end:		the list field of the registered head: a link to it ends
- *			the list
- * @compat:		whether the list is a 32-bit one
- * @wait:		how long it may wait for pages, shared by both lists
+ * struct robust_list_info - A list, as the fields of its head tell
+ * @end:		address of the head's list field: a link to it ends the list
+ * @first:		pointer to the first entry
  * @futex_offset:	distance from a list entry to its futex word
- * @entry:		the entry to visit next
- * @pending:		the lock of list_op_pending; its link is NULL if none
+ * @pending:		pointer to the lock of list_op_pending; 0 if there is none
  * @link_base:		the lowest link that is safe, see robust_set_bounds()
  * @word_base:		the word that belongs to it
- * @span:		how many links are safe, from there upwards
+ * @span:		how many links are safe, from there upwards, in units of
+ *			four bytes
  * @tid:		the thread's TID, as its futex words carry it
- * @misses:		entries seen that turned out to be no lock of the thread
- * @visits:		steps of any kind made so far
- * @nr_words:		the number of @words
- * @words:		marked words with FUTEX_WAITERS that nobody was woken of yet,
- *			at most ROBUST_BATCH
+ *
+ * A pointer here is one to a list entry as user memory has it: bit 0 tells that
+ * the lock is a PI futex, and the rest is the link. See robust_link().
  */
-struct robust_walk {
-	void __user *end;
-	bool compat;
-	struct robust_wait *wait;
+struct robust_list_info {
+	unsigned long end;
+	unsigned long first;
 	unsigned long futex_offset;
-	struct robust_entry entry;
-	struct robust_entry pending;
+	unsigned long pending;
 	unsigned long link_base;
 	unsigned long word_base;
 	unsigned long span;
 	u32 tid;
+};
+
+/**
+ * struct robust_walk - The state of a walk that has left the fast path
+ * @list:		the list
+ * @compat:		whether it is a 32-bit one
+ * @wait:		how long the walk may wait for pages, shared by both lists
+ * @next:		pointer to the entry to visit next
+ * @misses:		entries seen that turned out to be no lock of the thread
+ * @visits:		steps of any kind made so far
+ * @nr_words:		the number of @words
+ * @words:		marked words with FUTEX_WAITERS whose wakeup is still to be
+ *			made. There is room for ROBUST_BATCH of them, and they
+ *			are woken after as many steps.
+ */
+struct robust_walk {
+	const struct robust_list_info *list;
+	bool compat;
+	struct robust_wait *wait;
+	unsigned long next;
 	unsigned int misses;
 	unsigned int visits;
 	unsigned int nr_words;
@@ -452,39 +462,37 @@ static __always_inline int robust_read(bool compat, struct robust_wait *wait,
 	return robust_read_wait(compat, wait, value, from);
 }
 
-static __always_inline void __user *robust_pointer(bool compat,
-						   unsigned long value)
+/* A pointer of the list's width as the kernel uses it, with its PI bit */
+static __always_inline unsigned long robust_pointer(bool compat,
+						    unsigned long value)
 {
-	return compat ? compat_ptr(value) : (void __user *)value;
+	return compat ? (unsigned long)compat_ptr(value) : value;
 }
 
-/* Read the pointer to a lock that is stored at @from. */
-static __always_inline int robust_fetch(bool compat, struct robust_wait *wait,
-					struct robust_entry *entry,
-					void __user *from)
+static __always_inline unsigned long robust_link(unsigned long pointer)
 {
-	unsigned long value;
+	return pointer & ~1UL;
+}
 
-	if (robust_read(compat, wait, &value, from))
-		return -EFAULT;
-
-	entry->link = robust_pointer(compat, value & ~1UL);
-	entry->pi = value & 1;
-	return 0;
+static __always_inline bool robust_is_pi(unsigned long pointer)
+{
+	return pointer & 1;
 }
 
 /* Any offset is taken: the sum may wrap, and then points elsewhere. */
 static u32 __user *robust_word(const struct robust_walk *walk,
-			       const struct robust_entry *entry)
+			       unsigned long pointer)
 {
-	return robust_pointer(robust_compat(walk),
-			      (unsigned long)entry->link + walk->futex_offset);
+	return (u32 __user *)robust_pointer(robust_compat(walk),
+					    robust_link(pointer) +
+					    walk->list->futex_offset);
 }
 
 /* Whether a futex word is the thread's. */
-static __always_inline bool robust_held(const struct robust_walk *walk, u32 value)
+static __always_inline bool robust_held(const struct robust_list_info *list,
+					u32 value)
 {
-	return (value & FUTEX_TID_MASK) == walk->tid;
+	return (value & FUTEX_TID_MASK) == list->tid;
 }
 
 /* What a futex word of the thread becomes. */
@@ -493,8 +501,21 @@ static __always_inline u32 robust_marked(u32 value)
 	return (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
 }
 
+/* Wake a waiter of each word that futex_wake_words() has left. */
+static noinline void robust_wake_each(u32 __user **words, unsigned int nr,
+				      struct robust_wait *wait)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		robust_access(wait, futex_wake(words[i], FLAGS_SHARED, 1,
+					       FUTEX_BITSET_MATCH_ANY) < 0);
+}
+
 /*
- * Wake a waiter of each word that was marked since the last time.
+ * Wake a waiter of each word that was marked since the last time, and had
+ * FUTEX_WAITERS. A PI futex is not among them: it is handed over to its waiter by
+ * way of the thread's PI state, after the walk.
  *
  * No waiter is missed: one that goes to sleep is counted in its hash bucket
  * before it looks at the word, with a full barrier between, and another full
@@ -507,29 +528,11 @@ static __always_inline u32 robust_marked(u32 value)
  */
 static void robust_wake(struct robust_walk *walk)
 {
-	unsigned int i, left;
+	unsigned int left = futex_wake_words(walk->words, walk->nr_words);
 
-	if (!walk->nr_words)
-		return;
-
-	left = futex_wake_words(walk->words, walk->nr_words);
-	for (i = 0; i < left; i++)
-		robust_access(walk->wait,
-			      futex_wake(walk->words[i], FLAGS_SHARED, 1,
-					 FUTEX_BITSET_MATCH_ANY) < 0);
+	if (unlikely(left))
+		robust_wake_each(walk->words, left, walk->wait);
 	walk->nr_words = 0;
-}
-
-/*
- * Keep the word of a lock that was marked, and had FUTEX_WAITERS, for
- * robust_wake(). Not that of a PI futex: it is handed over to its waiter by
- * way of the thread's PI state, after the walk.
- */
-static __always_inline void robust_queue_wake(struct robust_walk *walk,
-					      u32 __user *word, bool pi)
-{
-	if (!pi)
-		walk->words[walk->nr_words++] = word;
 }
 
 /* What became of the futex word of a lock. */
@@ -578,7 +581,7 @@ static enum robust_result robust_mark(struct robust_walk *walk,
 	    robust_get_word(walk, value, word))
 		return ROBUST_FAULT;
 
-	while (robust_held(walk, *value) && walk->visits < ROBUST_VISIT_LIMIT) {
+	while (robust_held(walk->list, *value) && walk->visits < ROBUST_VISIT_LIMIT) {
 		expected = *value;
 		if (robust_cmpxchg_word(walk, value, word, expected,
 					robust_marked(expected)))
@@ -598,38 +601,49 @@ static enum robust_result robust_mark(struct robust_walk *walk,
  */
 static bool robust_step(struct robust_walk *walk)
 {
-	struct robust_entry entry = walk->entry;
-	u32 __user *word = robust_word(walk, &entry);
-	bool more;
+	unsigned long pointer = walk->next, next = 0;
+	u32 __user *word = robust_word(walk, pointer);
+	bool compat = robust_compat(walk);
 	u32 value;
+	int ret;
 
 	/* A fault may take its time. Let no waiter wait for another's page. */
-	robust_wake(walk);
+	if (walk->nr_words)
+		robust_wake(walk);
 
 	/*
 	 * Read the link first: as soon as the lock is marked, another thread
 	 * may take it, and the link is that thread's to write.
 	 */
-	more = !robust_fetch(robust_compat(walk), walk->wait, &walk->entry,
-			     entry.link);
+	ret = robust_read(compat, walk->wait, &next,
+			  (void __user *)robust_link(pointer));
 
-	if (entry.link == walk->pending.link ||
+	if (robust_link(pointer) == robust_link(walk->list->pending) ||
 	    robust_mark(walk, word, &value) != ROBUST_MARKED)
 		walk->misses++;
-	else if (value & FUTEX_WAITERS)
-		robust_queue_wake(walk, word, entry.pi);
+	else if (value & FUTEX_WAITERS && !robust_is_pi(pointer))
+		walk->words[walk->nr_words++] = word;
 
+	walk->next = robust_pointer(compat, next);
 	walk->visits++;
-	return more;
+	return !ret;
 }
 
-#ifndef unsafe_futex_atomic_cmpxchg
+#ifdef unsafe_futex_atomic_cmpxchg
+#define robust_window_begin(ptr, size)	user_access_begin(ptr, size)
+#define robust_window_end()		user_access_end()
+#define robust_window_index(index, size) array_index_nospec(index, size)
+#define robust_window_get(x, ptr, label)				\
+	unsafe_get_user(x, ptr, label)
+#define robust_window_exchange(ptr, oldp, new, label)			\
+	unsafe_futex_atomic_cmpxchg(ptr, oldp, new, label)
+#else
 /*
  * An architecture that cannot exchange a word within a user access window does
  * it access by access, each of which checks its address, and keeps speculation
  * out, by itself.
  */
-#define robust_window_begin()		true
+#define robust_window_begin(ptr, size)	true
 #define robust_window_end()		do { } while (0)
 #define robust_window_index(index, size) (index)
 #define robust_window_get(x, ptr, label)				\
@@ -637,36 +651,41 @@ do {									\
 	if (get_user(x, ptr))						\
 		goto label;						\
 } while (0)
-#define robust_window_cmpxchg(ptr, old, new, label)			\
+#define robust_window_exchange(ptr, oldp, new, label)			\
 ({									\
+	u32 *__oldp = (oldp), __expected = *__oldp;			\
+									\
+	if (futex_atomic_cmpxchg_inatomic(__oldp, ptr, __expected, new)) \
+		goto label;						\
+	*__oldp == __expected;						\
+})
+#endif
+
+/* Replace a word that is @old, and go to @differs if it is not. */
+#ifdef unsafe_futex_test_cmpxchg
+#define robust_window_cmpxchg(ptr, old, new, differs, label)		\
+	unsafe_futex_test_cmpxchg(ptr, old, new, differs, label)
+#else
+#define robust_window_cmpxchg(ptr, old, new, differs, label)		\
+do {									\
 	u32 __found, __old = (old);					\
 									\
-	if (futex_atomic_cmpxchg_inatomic(&__found, ptr, __old, new))	\
-		goto label;						\
-	__found == __old;						\
-})
-#else
-#define robust_window_begin()		user_access_begin(NULL, TASK_SIZE_MAX)
-#define robust_window_end()		user_access_end()
+	robust_window_get(__found, ptr, label);				\
+	if (__found != __old ||						\
+	    !robust_window_exchange(ptr, &__found, new, label))		\
+		goto differs;						\
+} while (0)
+#endif
+
 /*
- * The generic mask is right for sizes up to LONG_MAX, and with 32 bits user
- * space may be larger. Locks are aligned to four bytes: count in these.
+ * Links are counted in units of four bytes, to which futex words are aligned. A
+ * link that is not belongs to a word that is not. Its odd bits end up on top,
+ * where they make the number larger than any other.
  */
-#if BITS_PER_LONG == 32
-#define robust_window_index(index, size)				\
-	(array_index_nospec((index) / 4, ((size) - 1) / 4 + 1) * 4)
-#else
-#define robust_window_index(index, size) array_index_nospec(index, size)
-#endif
-#define robust_window_get(x, ptr, label)				\
-	unsafe_get_user(x, ptr, label)
-#define robust_window_cmpxchg(ptr, old, new, label)			\
-({									\
-	u32 __found = (old);						\
-									\
-	unsafe_futex_atomic_cmpxchg(ptr, &__found, new, label);		\
-})
-#endif
+static __always_inline unsigned long robust_units(unsigned long bytes)
+{
+	return bytes >> 2 | bytes << (BITS_PER_LONG - 2);
+}
 
 /*
  * Find out which links the window may use: those from @link_base on, @span of
@@ -674,109 +693,168 @@ do {									\
  * and offset does not wrap. One comparison, and one mask against speculation,
  * then does for the two of them.
  */
-static void robust_set_bounds(struct robust_walk *walk)
+static __always_inline void robust_set_bounds(struct robust_list_info *list,
+					      bool compat)
 {
 	unsigned long limit = TASK_SIZE_MAX;
-	unsigned long above = sizeof(unsigned long);
+	unsigned long reach = sizeof(unsigned long);
+	long offset = list->futex_offset;
 	unsigned long compat_limit;
-	long offset = walk->futex_offset;
 
-	if (robust_compat(walk)) {
+	if (compat) {
 		compat_limit = (unsigned long)compat_ptr(U32_MAX);
 		limit = min(limit, compat_limit);
 		offset = (compat_long_t)offset;
 	}
 
-	/* NULL is not among them: that leaves out the first word of memory. */
-	walk->link_base = offset < 0 ? -(unsigned long)offset : sizeof(u32);
-	walk->word_base = walk->link_base + offset;
-	walk->span = 0;
+	/*
+	 * Neither a link nor a word at NULL is among them. The sums cannot wrap,
+	 * as @offset has a sign.
+	 */
+	if (offset < 0) {
+		list->link_base = sizeof(u32) - offset;
+	} else {
+		list->link_base = sizeof(u32);
+		reach = max(reach, offset + sizeof(u32));
+	}
+	list->word_base = list->link_base + offset;
+	list->span = 0;
 
-	if (!IS_ALIGNED(walk->word_base, sizeof(u32)))
-		return;
-
-	above = max(above, walk->word_base + sizeof(u32));
-	if (above <= limit && walk->link_base <= limit - above)
-		walk->span = limit - above - walk->link_base + 1;
+	reach += list->link_base;
+	if (IS_ALIGNED(offset, sizeof(u32)) && reach <= limit)
+		list->span = (limit - reach) / 4 + 1;
 }
 
 /*
- * Mark locks one after the other, until @walk->visits reaches @stop or there
- * comes an entry that is anything else than a lock that the thread holds and
- * whose memory is at hand: the end, the pending lock, a pointer to nowhere, a
- * word of somebody else, a page that is not mapped. Nothing was done about
- * that entry then, and robust_step() finds out what it is.
+ * Mark locks one after the other whose words carry the TID and the bits @flags,
+ * which are 0 or FUTEX_WAITERS, and nothing else. End after @steps of them, or
+ * with an entry that is anything else than such a lock whose memory is at hand:
+ * the end, the pending lock, a bad pointer, a word of another task, a page that
+ * is not mapped, for which *@faulted is set. Nothing was done about that entry
+ * then, and *@next points to it.
  *
- * The user access window is opened once for all of them. Page faults are off:
- * what is marked here is not woken yet, so nothing in here may sleep.
+ * With FUTEX_WAITERS the word goes to @words, at *@nr_words, unless the lock is
+ * a PI futex.
  *
- * Every instruction in the loop is paid for each lock that is held. So what the
- * loop needs of @walk is in local variables, @compat is constant, and a pointer
- * is taken apart into its link and its PI bit no sooner than needed.
+ * The caller has opened a user access window. Page faults are off: what is
+ * marked here is not woken yet, so nothing in here may sleep.
+ *
+ * Every instruction in the loop is paid for each lock that is held. So @compat
+ * and @flags are constants, and a pointer is taken apart into its link and its
+ * PI bit no sooner than needed.
+ *
+ * The word is read before the exchange. Not all memory that can be read has
+ * atomic operations, on x86 an exchange that fails writes the word back, and
+ * only a plain load survives a memory error.
+ *
+ * Return: how many locks were marked
  */
-static __always_inline void robust_walk_window(struct robust_walk *walk,
-					       unsigned int stop, bool compat)
+static __always_inline unsigned int
+robust_run(const struct robust_list_info *list, bool compat, u32 flags,
+	   unsigned long *next, unsigned int steps, bool *faulted,
+	   u32 __user **words, unsigned int *nr_words)
 {
-	const unsigned long pending = (unsigned long)walk->pending.link;
-	const unsigned long end = (unsigned long)walk->end;
-	const unsigned long link_base = walk->link_base;
-	const unsigned long word_base = walk->word_base;
-	const unsigned long span = walk->span;
-	unsigned int visits = walk->visits;
-	unsigned long pointer;
+	const unsigned long pending = robust_link(list->pending);
+	const unsigned long span = list->span;
+	unsigned int left = steps, nr = *nr_words;
+	unsigned long pointer = *next;
 
-	pointer = (unsigned long)walk->entry.link | walk->entry.pi;
-
-	pagefault_disable();
-	if (!robust_window_begin())
-		goto out;
-
-	for (; visits < stop; visits++) {
-		unsigned long link = pointer & ~1UL;
-		unsigned long index = link - link_base;
-		compat_uptr_t compat_next;
-		unsigned long next;
+	for (; left; left--) {
+		unsigned long link = robust_link(pointer);
+		unsigned long index = robust_units(link - list->link_base);
+		compat_uptr_t compat_behind;
+		unsigned long behind;
 		u32 __user *word;
-		u32 value;
 
 		if (unlikely(index >= span))
 			break;
-		if (unlikely(link == end))
+		if (unlikely(link == list->end))
 			break;
-		if (!IS_ALIGNED(index, sizeof(*word)))
-			break;
-		index = robust_window_index(index, span);
-		word = (u32 __user *)(word_base + index);
+		index = robust_window_index(index, span) * 4;
+		word = (u32 __user *)(list->word_base + index);
 
 		if (compat) {
-			robust_window_get(compat_next, (compat_uptr_t __user *)
-					  (link_base + index), fault);
-			next = (unsigned long)compat_ptr(compat_next);
+			robust_window_get(compat_behind, (compat_uptr_t __user *)
+					  (list->link_base + index), fault);
+			behind = robust_pointer(true, compat_behind);
 		} else {
-			robust_window_get(next, (unsigned long __user *)
-					  (link_base + index), fault);
+			robust_window_get(behind, (unsigned long __user *)
+					  (list->link_base + index), fault);
 		}
 		/* Not beside the others: that makes one test of them, and a longer. */
 		if (unlikely(link == pending))
 			break;
-		robust_window_get(value, word, fault);
-		if (!robust_held(walk, value) ||
-		    !robust_window_cmpxchg(word, value, robust_marked(value),
-					   fault))
-			break;
-
-		if (value & FUTEX_WAITERS)
-			robust_queue_wake(walk, word, pointer & 1);
-		pointer = next;
+		robust_window_cmpxchg(word, list->tid | flags,
+				      FUTEX_OWNER_DIED | flags, differs, fault);
+		if (flags && !robust_is_pi(pointer))
+			words[nr++] = word;
+		pointer = behind;
 	}
+differs:
+	*faulted = false;
+out:
+	*nr_words = nr;
+	*next = pointer;
+	return steps - left;
 fault:
+	*faulted = true;
+	goto out;
+}
+
+/*
+ * Mark what the window can, in runs of locks with FUTEX_WAITERS and of such
+ * without it.
+ */
+static __always_inline unsigned int
+robust_runs(const struct robust_list_info *list, bool compat,
+	    unsigned long *next, unsigned int steps,
+	    u32 __user **words, unsigned int *nr_words)
+{
+	unsigned int done = 0, before;
+	bool faulted;
+
+	pagefault_disable();
+	if (!robust_window_begin(NULL, TASK_SIZE_MAX))
+		goto out;
+
+	do {
+		before = done;
+		done += robust_run(list, compat, FUTEX_WAITERS, next,
+				   steps - done, &faulted, words, nr_words);
+		if (faulted || robust_link(*next) == list->end)
+			break;
+		done += robust_run(list, compat, 0, next, steps - done,
+				   &faulted, NULL, nr_words);
+	} while (!faulted && done < steps && done != before);
+
 	robust_window_end();
 out:
 	pagefault_enable();
+	return done;
+}
 
-	walk->entry.link = (void __user *)(pointer & ~1UL);
-	walk->entry.pi = pointer & 1;
-	walk->visits = visits;
+static noinline void robust_window_native(struct robust_walk *walk,
+					  unsigned int steps)
+{
+	walk->visits += robust_runs(walk->list, false, &walk->next, steps,
+				    walk->words, &walk->nr_words);
+}
+
+static noinline void robust_window_compat(struct robust_walk *walk,
+					  unsigned int steps)
+{
+	walk->visits += robust_runs(walk->list, true, &walk->next, steps,
+				    walk->words, &walk->nr_words);
+}
+
+static void robust_window(struct robust_walk *walk, unsigned int steps)
+{
+	if (!walk->list->span)
+		return;
+	if (robust_compat(walk))
+		robust_window_compat(walk, steps);
+	else
+		robust_window_native(walk, steps);
 }
 
 /*
@@ -785,51 +863,45 @@ out:
  */
 static bool robust_more(const struct robust_walk *walk)
 {
-	return walk->entry.link && walk->entry.link != walk->end &&
+	return robust_link(walk->next) &&
+	       robust_link(walk->next) != walk->list->end &&
 	       walk->misses < ROBUST_LIST_LIMIT &&
 	       walk->visits < ROBUST_VISIT_LIMIT;
 }
 
 /*
- * Walk from the first entry to the end, batch by batch. Not inline, so that
- * only threads that hold a lock make room for the words.
+ * Walk on to the end, batch by batch: the window as far as it comes, then a
+ * step.
  */
-static noinline void robust_walk_entries(struct robust_walk *walk)
+static void robust_walk_entries(struct robust_walk *walk)
 {
-	u32 __user *words[ROBUST_BATCH];
 	bool more = true;
-
-	walk->words = words;
-	walk->nr_words = 0;
-	walk->misses = 0;
-	walk->visits = 0;
-	robust_set_bounds(walk);
+	unsigned int stop;
 
 	while (more && robust_more(walk)) {
-		unsigned int stop = walk->visits + ROBUST_BATCH;
-
-		while (more && robust_more(walk) && walk->visits < stop) {
-			if (walk->span && robust_compat(walk))
-				robust_walk_window(walk, stop, true);
-			else if (walk->span)
-				robust_walk_window(walk, stop, false);
+		stop = walk->visits + ROBUST_BATCH;
+		do {
+			robust_window(walk, stop - walk->visits);
 			if (robust_more(walk) && walk->visits < stop)
 				more = robust_step(walk);
-		}
+		} while (more && robust_more(walk) && walk->visits < stop);
 
-		robust_wake(walk);
-		cond_resched();
+		if (walk->nr_words)
+			robust_wake(walk);
+		if (walk->visits >= stop)
+			cond_resched();
 	}
 }
 
 /*
- * Mark the lock that was being locked or unlocked. If the thread has not got
+ * Mark the lock that was being locked or unlocked. If the thread does not hold
  * it, it may owe a wakeup, see [1] and [7] above. Only an owner that finds
  * FUTEX_WAITERS when it unlocks makes the wakeup in its stead.
  */
 static void robust_release_pending(struct robust_walk *walk)
 {
-	u32 __user *word = robust_word(walk, &walk->pending);
+	unsigned long pointer = walk->list->pending;
+	u32 __user *word = robust_word(walk, pointer);
 	bool wake = false;
 	u32 value;
 
@@ -845,66 +917,273 @@ static void robust_release_pending(struct robust_walk *walk)
 		break;
 	}
 
-	if (wake && !walk->pending.pi) {
-		walk->words = &word;
-		walk->nr_words = 1;
+	if (wake && !robust_is_pi(pointer)) {
+		walk->words[walk->nr_words++] = word;
 		robust_wake(walk);
 	}
 }
 
-/* There is a lock on the list, or one that is pending. */
-static noinline void robust_walk_locks(bool compat, struct robust_wait *wait,
-				       void __user *end,
-				       const struct robust_entry *entry,
-				       const struct robust_entry *pending,
-				       void __user *futex_offset)
+/*
+ * The TID in the namespace of the thread. A task has its own struct pid for as
+ * long as it runs.
+ */
+static __always_inline u32 robust_tid(void)
 {
-	struct robust_walk walk;
+	struct pid *pid = task_pid(current);
 
-	/* Without the offset no futex word can be found. */
-	if (robust_read(compat, wait, &walk.futex_offset, futex_offset))
-		return;
+	return pid->numbers[pid->level].nr;
+}
 
-	walk.end = end;
-	walk.compat = compat;
-	walk.wait = wait;
-	walk.entry = *entry;
-	walk.pending = *pending;
-	walk.tid = task_pid_vnr(current);
+/* The three fields of a head, each as wide as the pointers of the list */
+static __always_inline void __user *robust_field(bool compat, unsigned long head,
+						 int i)
+{
+	return (void __user *)head + i * (compat ? sizeof(compat_ulong_t) :
+					  sizeof(unsigned long));
+}
 
-	if (walk.entry.link != walk.end)
-		robust_walk_entries(&walk);
-	if (walk.pending.link)
-		robust_release_pending(&walk);
+#define robust_window_field(x, compat, head, i, label)			\
+do {									\
+	void __user *__from = robust_field(compat, head, i);		\
+	compat_ulong_t __narrow;					\
+									\
+	if (compat) {							\
+		robust_window_get(__narrow, (compat_ulong_t __user *)__from, \
+				  label);				\
+		(x) = __narrow;						\
+	} else {							\
+		robust_window_get(x, (unsigned long __user *)__from, label); \
+	}								\
+} while (0)
+
+/*
+ * Read the fields of a head without waiting for anything.
+ *
+ * Return: 0, or -EFAULT if one cannot be read, or not at once
+ */
+static __always_inline int robust_read_head(unsigned long head, bool compat,
+					    unsigned long *first,
+					    unsigned long *offset,
+					    unsigned long *pending)
+{
+	pagefault_disable();
+	if (!robust_window_begin((void __user *)head, compat ?
+				 sizeof(struct compat_robust_list_head) :
+				 sizeof(struct robust_list_head)))
+		goto out;
+	robust_window_field(*first, compat, head, 0, fault);
+	robust_window_field(*offset, compat, head, 1, fault);
+	robust_window_field(*pending, compat, head, 2, fault);
+	robust_window_end();
+	pagefault_enable();
+
+	*first = robust_pointer(compat, *first);
+	*pending = robust_pointer(compat, *pending);
+	return 0;
+
+fault:
+	robust_window_end();
+out:
+	pagefault_enable();
+	return -EFAULT;
 }
 
 /*
- * Walk the list of a head whose three fields are at these addresses.
- *
- * Hardly any thread dies with a lock, but each one of a C library that has
- * robust mutexes comes here. Find out in few steps that there is none.
+ * The fast path: mark locks within one user access window, and without a struct
+ * robust_walk. Most threads that die with locks hold few, in memory that is at
+ * hand, and hardly any of these has a waiter: there is room for a single word.
  */
-static __always_inline void robust_walk_head(bool compat,
-					     struct robust_wait *wait,
-					     void __user *list,
-					     void __user *futex_offset,
-					     void __user *list_op_pending)
+static __always_inline unsigned int
+robust_walk_at_hand(const struct robust_list_info *list, bool compat,
+		    unsigned long *next, u32 __user **word)
 {
-	struct robust_entry pending = { .link = NULL };
-	struct robust_entry entry = { .link = list };
+	unsigned int nr_words = 0, done = 0;
+	bool faulted;
 
-	/*
-	 * Read both before anything is woken: once its locks are marked, a
-	 * thread that shares the memory may believe this one is gone. What
-	 * cannot be read counts as none.
-	 */
-	robust_fetch(compat, wait, &pending, list_op_pending);
-	robust_fetch(compat, wait, &entry, list);
-
-	if (entry.link != list || pending.link)
-		robust_walk_locks(compat, wait, list, &entry, &pending,
-				  futex_offset);
+	pagefault_disable();
+	if (robust_window_begin(NULL, TASK_SIZE_MAX)) {
+		done = robust_run(list, compat, 0, next, ROBUST_BATCH, &faulted,
+				  NULL, &nr_words);
+		if (!faulted && robust_link(*next) != list->end)
+			done += robust_run(list, compat, FUTEX_WAITERS, next, 1,
+					   &faulted, word, &nr_words);
+		robust_window_end();
+	}
+	pagefault_enable();
+	return done;
 }
+
+/*
+ * Read the head field by field, and wait for each. A pointer that cannot be
+ * read leads to no lock. Without the offset no futex word can be found.
+ */
+static void robust_read_fields(struct robust_list_info *list, bool compat,
+			       struct robust_wait *wait)
+{
+	if (!list->end)
+		return;
+	if (robust_read(compat, wait, &list->pending,
+			robust_field(compat, list->end, 2)))
+		list->pending = 0;
+	if (robust_read(compat, wait, &list->first,
+			robust_field(compat, list->end, 0)))
+		list->first = 0;
+	if (robust_read(compat, wait, &list->futex_offset,
+			robust_field(compat, list->end, 1))) {
+		list->first = 0;
+		list->pending = 0;
+	}
+
+	list->first = robust_pointer(compat, list->first);
+	list->pending = robust_pointer(compat, list->pending);
+	robust_set_bounds(list, compat);
+	list->tid = robust_tid();
+}
+
+/* Walk the list from @next on, where @visits locks were marked before. */
+static noinline void robust_walk_on(const struct robust_list_info *list,
+				    bool compat, unsigned long next,
+				    unsigned int visits,
+				    struct robust_wait *wait)
+{
+	u32 __user *words[ROBUST_BATCH];
+	struct robust_walk walk = {
+		.list = list,
+		.compat = compat,
+		.wait = wait,
+		.next = next,
+		.visits = visits,
+		.words = words,
+	};
+
+	robust_walk_entries(&walk);
+	if (robust_link(list->pending))
+		robust_release_pending(&walk);
+}
+
+/* A few more locks with waiters, behind the one whose word is @word. */
+static __always_inline unsigned int
+robust_walk_few(const struct robust_list_info *list, bool compat,
+		unsigned long *next, u32 __user *word, struct robust_wait *wait)
+{
+	u32 __user *words[ROBUST_FEW];
+	unsigned int nr_words = 0, done;
+
+	words[nr_words++] = word;
+	done = robust_runs(list, compat, next, ROBUST_FEW - 1, words, &nr_words);
+	nr_words = futex_wake_words(words, nr_words);
+	if (unlikely(nr_words))
+		robust_wake_each(words, nr_words, wait);
+	return done;
+}
+
+/* Walk a list that is not empty. */
+static __always_inline void robust_walk(bool compat, unsigned long head,
+					unsigned long first,
+					unsigned long offset,
+					unsigned long pending)
+{
+	struct robust_list_info list = {
+		.end = head,
+		.first = first,
+		.futex_offset = offset,
+		.pending = pending,
+		.tid = robust_tid(),
+	};
+	unsigned long next = first;
+	u32 __user *word = NULL;
+	unsigned int visits = 0;
+	bool done = false;
+
+	robust_set_bounds(&list, compat);
+	if (likely(list.span)) {
+		visits = robust_walk_at_hand(&list, compat, &next, &word);
+		done = robust_link(next) == head && !robust_link(pending);
+	}
+
+	if (unlikely(!done || (word && futex_wake_words(&word, 1)))) {
+		/* A copy, so that the original can be in registers */
+		struct robust_list_info copy = list;
+		struct robust_wait wait = { .armed = false };
+
+		if (done) {
+			robust_wake_each(&word, 1, &wait);
+		} else if (word) {
+			visits += robust_walk_few(&copy, compat, &next, word, &wait);
+			done = robust_link(next) == head && !robust_link(pending);
+		}
+		if (!done)
+			robust_walk_on(&copy, compat, next, visits, &wait);
+		robust_wait_end(&wait);
+	}
+}
+
+static noinline void robust_walk_native(unsigned long head, unsigned long first,
+					unsigned long offset,
+					unsigned long pending)
+{
+	robust_walk(false, head, first, offset, pending);
+}
+
+static noinline void robust_walk_compat(unsigned long head, unsigned long first,
+					unsigned long offset,
+					unsigned long pending)
+{
+	robust_walk(true, head, first, offset, pending);
+}
+
+/*
+ * Walk both lists of a thread that has two, or one whose head was not at hand.
+ *
+ * All of a head is read before anything is marked: once its locks are marked, a
+ * thread that shares the memory may believe this one is gone.
+ */
+static noinline void robust_walk_lists(unsigned long head,
+				       unsigned long compat_head)
+{
+	struct robust_list_info compat_list = { .end = compat_head };
+	struct robust_list_info list = { .end = head };
+	struct robust_wait wait = { .armed = false };
+
+	robust_read_fields(&list, false, &wait);
+	if (IS_ENABLED(CONFIG_COMPAT))
+		robust_read_fields(&compat_list, true, &wait);
+
+	robust_walk_on(&list, false, list.first, 0, &wait);
+	if (IS_ENABLED(CONFIG_COMPAT))
+		robust_walk_on(&compat_list, true, compat_list.first, 0, &wait);
+	robust_wait_end(&wait);
+}
+
+/*
+ * Hardly any thread dies with a lock, but each one of a C library that has
+ * robust mutexes has registered a list. Find out in few steps that it is empty.
+ */
+static __always_inline void robust_exit(unsigned long head, bool compat)
+{
+	unsigned long first, offset, pending;
+
+	if (unlikely(robust_read_head(head, compat, &first, &offset, &pending)))
+		robust_walk_lists(compat ? 0 : head, compat ? head : 0);
+	else if (likely(robust_link(first) == head && !robust_link(pending)))
+		return;
+	else if (compat)
+		robust_walk_compat(head, first, offset, pending);
+	else
+		robust_walk_native(head, first, offset, pending);
+}
+
+#ifdef CONFIG_COMPAT
+/* A 32-bit program has this list alone, and hardly any program has both. */
+static noinline void robust_exit_compat(unsigned long head,
+					unsigned long compat_head)
+{
+	if (likely(!head))
+		robust_exit(compat_head, true);
+	else
+		robust_walk_lists(head, compat_head);
+}
+#endif
 
 /**
  * exit_robust_list() - Mark the locks that this thread leaves behind
@@ -919,25 +1198,18 @@ static __always_inline void robust_walk_head(bool compat,
  */
 void exit_robust_list(struct task_struct *tsk)
 {
-	struct robust_list_head __user *head = tsk->robust_list;
+	unsigned long head = (unsigned long)tsk->robust_list;
 #ifdef CONFIG_COMPAT
-	struct compat_robust_list_head __user *compat_head;
+	unsigned long compat_head = (unsigned long)tsk->compat_robust_list;
 #endif
-	struct robust_wait wait;
 
-	wait.armed = false;
 	WRITE_ONCE(tsk->robust_list, NULL);
-	if (head)
-		robust_walk_head(false, &wait, &head->list,
-				 &head->futex_offset, &head->list_op_pending);
-
 #ifdef CONFIG_COMPAT
-	compat_head = tsk->compat_robust_list;
-	WRITE_ONCE(tsk->compat_robust_list, NULL);
-	if (compat_head)
-		robust_walk_head(true, &wait, &compat_head->list,
-				 &compat_head->futex_offset,
-				 &compat_head->list_op_pending);
+	if (unlikely(compat_head)) {
+		WRITE_ONCE(tsk->compat_robust_list, NULL);
+		robust_exit_compat(head, compat_head);
+		return;
+	}
 #endif
-	robust_wait_end(&wait);
+	robust_exit(head, false);
 }
