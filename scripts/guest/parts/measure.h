@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the programs share that measure costs: real-time priorities, one CPU, a clock, and
+ * a table like that of robust_bench. It needs no header of the kernel, so that any C
+ * library will do.
+ */
+#ifndef MEASURE_H
+#define MEASURE_H
+
+#include <stdbool.h>
+
+/* Single runs, each of which is short enough to escape most timer interrupts */
+#define MANY_RUNS	101
+
+/* The quarters are where the middle half of the runs begins and ends. */
+struct result {
+	double median, min, max, quarter, three_quarters;
+	int runs;
+};
+
+/* CLOCK_MONOTONIC in nanoseconds, which are instructions where the clock counts them */
+double now(void);
+
+/* Sleep so long: work that the kernel put off is done meanwhile. */
+void pause_ns(long ns);
+
+/* Let the calling thread run on this CPU alone; the program ends if there is none. */
+void stay_on_cpu(int cpu);
+
+/* SCHED_FIFO with this priority, or SCHED_OTHER for 0. */
+bool set_priority(int priority);
+
+/* Sorts @values. */
+struct result summary(double *values, int count);
+
+/* Every figure less @less, divided by @divisor. */
+struct result reduce(struct result result, double less, double divisor);
+
+/* One line of the table. */
+void print_result(const char *measurement, const char *variant, long n, const char *unit,
+		  struct result result);
+
+/*
+ * Take the first CPU and real-time priority 2, and print the head of the table: the
+ * kernel, its clock source, the columns. @about is one more word on what is measured.
+ */
+void measure_begin(const char *about);
+
+#endif
