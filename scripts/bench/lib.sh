@@ -8,6 +8,10 @@
 # shellcheck disable=SC2034 # for the scripts that boot
 bench_append='guest.limit=3500 tsc=reliable'
 
+# What scripts/bench-run measures: a file of results for each, bench-PART.tsv.
+# shellcheck disable=SC2034 # for the scripts that measure and report
+bench_parts='icount time calls mutex latency together'
+
 # bench_lines CONSOLE: what the benchmark printed in a guest.
 bench_lines()
 {
@@ -26,19 +30,24 @@ bench_comment()
 	bench_lines "$1" | sed -n 's/^# Linux/Linux/p'
 }
 
-# bench_check CONSOLE: dies unless the benchmark came to its end, in peace.
+# bench_check CONSOLE [ITEM...]: dies unless the benchmark, or each of the items, came
+# to its end, in peace.
 bench_check()
 {
-	if ! grep -q '^[^|]*guest: end bench[^ ]* 0 ' "$1"; then
-		bench_lines "$1" | tail -n 3 >&2
-		die "the benchmark did not succeed: look at the end of $1"
+	checked=$1
+	shift
+	for item in "${@:-bench[^ ]*}"; do
+		grep -q "^[^|]*guest: end $item 0 " "$checked" || {
+			bench_lines "$checked" | tail -n 3 >&2
+			die "the benchmark did not succeed: look at the end of $checked"
+		}
+	done
+	if grep -v '^\[[^]]*\] |' "$checked" | grep -E 'BUG:|WARNING:|Oops|stall' >&2; then
+		die "the kernel complained during the benchmark: look into $checked"
 	fi
-	if grep -v '^\[[^]]*\] |' "$1" | grep -E 'BUG:|WARNING:|Oops|stall' >&2; then
-		die "the kernel complained during the benchmark: look into $1"
-	fi
-	case $(bench_lines "$1" | sed -n 's/^# clock source: //p') in
+	case $(bench_lines "$checked" | sed -n 's/^# clock source: //p' | sed -n 1p) in
 	jiffies | refined-jiffies | acpi_pm)
-		die "the guest's clock is too coarse to measure with: see $1"
+		die "the guest's clock is too coarse to measure with: see $checked"
 		;;
 	esac
 }

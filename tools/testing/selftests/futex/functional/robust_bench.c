@@ -100,7 +100,7 @@ static const char * const memory_names[] = { "shared", "private" };
 static const char * const order_names[] = { "ordered", "shuffled" };
 static const char * const waiters_names[] = { "none", "bit", "asleep", "crowded" };
 
-static const long sizes[] = { 1, 10, 1000, 100000, 1000000 };
+static const long sizes[] = { 1, 2, 10, 1000, 100000, 1000000 };
 static const long mappings[] = { 10, 1000, 30000 };
 
 /* Where a list of NR_PLACED locks is put, with the highest bit clear, and set */
@@ -732,7 +732,7 @@ static void print_help(void)
 	     "  -u, --unlimited     lists of 100000 and 1000000 locks too: for kernels that\n"
 	     "                      do not stop after 2048\n"
 	     "  -r, --runs K        measure everything at least K times (3)\n"
-	     "  -n, --locks N       only lists of N locks: 1, 10, 1000, 100000, 1000000\n"
+	     "  -n, --locks N       only lists of N locks: 1, 2, 10, 1000, 100000, 1000000\n"
 	     "  -m, --measure NAME  only this:\n"
 	     "      exit             exit with locks held, less the same without, per lock\n"
 	     "      floor            the walk done by a loop in user space, per lock\n"
@@ -801,7 +801,7 @@ static void read_options(int argc, char **argv)
 		case 'n':
 			count = atol(optarg);
 			if (!known_size(count) || size_filters == FILTERS_MAX)
-				errx(1, "--locks takes one of 1, 10, 1000, 100000, 1000000");
+				errx(1, "--locks takes one of 1, 2, 10, 1000, 100000, 1000000");
 			if (count > LIST_LIMIT && !unlimited)
 				errx(1, "--locks %ld needs --unlimited before it", count);
 			size_filter[size_filters++] = count;
