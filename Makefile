@@ -16,7 +16,7 @@ help:
 	@echo 'make test           everything that is checked: series, scripts, selftests, control'
 	@echo 'make test-arch      the series on every architecture, or on those that ARCHS="..." names'
 	@echo 'make fuzz           kill threads whose lists are random: LISTS=N FIRE=N SEED=N FLAVOUR=full|debug'
-	@echo 'make bench          measure the cost of an exit, here and in what it competes with'
+	@echo 'make bench          measure what exits, calls, locks and real-time tasks pay, here and in the base'
 	@echo 'make shell          an interactive shell in a guest on the kernel with the series'
 	@echo 'make kernel         build one kernel: FLAVOUR=full|ground|base|debug (default full)'
 	@echo 'make export         write patches/ and the whole-file copies from build/linux'
