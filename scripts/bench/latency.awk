@@ -2,6 +2,13 @@
 #
 # The table of bench-latency.tsv, with beside.awk
 
+function mark_longest(base, full, row)
+{
+	if (!known(base, row) || !known(full, row))
+		return "not measured"
+	return (most[full, row] - most[base, row] > 1) ? "dearer" : ""
+}
+
 function block(base, full, text,    format, i, row, part)
 {
 	title(text)
@@ -14,9 +21,7 @@ function block(base, full, text,    format, i, row, part)
 		printf format, part[3],
 			cell(median, base, row, "%.0f"), cell(most, base, row, "%.0f"), cell(runs, base, row, "%d"),
 			cell(median, full, row, "%.0f"), cell(most, full, row, "%.0f"), cell(runs, full, row, "%d"),
-			ratio(most[base, row], most[full, row]),
-			!known(base, row) || !known(full, row) ? "not measured" :
-			most[full, row] - most[base, row] > 1 ? "dearer" : ""
+			ratio(most[base, row], most[full, row]), mark_longest(base, full, row)
 	}
 }
 
