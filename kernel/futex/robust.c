@@ -942,20 +942,6 @@ static __always_inline void __user *robust_field(bool compat, unsigned long head
 					  sizeof(unsigned long));
 }
 
-#define robust_window_field(x, compat, head, i, label)			\
-do {									\
-	void __user *__from = robust_field(compat, head, i);		\
-	compat_ulong_t __narrow;					\
-									\
-	if (compat) {							\
-		robust_window_get(__narrow, (compat_ulong_t __user *)__from, \
-				  label);				\
-		(x) = __narrow;						\
-	} else {							\
-		robust_window_get(x, (unsigned long __user *)__from, label); \
-	}								\
-} while (0)
-
 /*
  * Read the fields of a head without waiting for anything.
  *
@@ -966,14 +952,28 @@ static __always_inline int robust_read_head(unsigned long head, bool compat,
 					    unsigned long *offset,
 					    unsigned long *pending)
 {
+	compat_ulong_t __user *narrow = (compat_ulong_t __user *)head;
+	unsigned long __user *wide = (unsigned long __user *)head;
+	compat_ulong_t narrow_first, narrow_offset, narrow_pending;
+
 	pagefault_disable();
 	if (!robust_window_begin((void __user *)head, compat ?
 				 sizeof(struct compat_robust_list_head) :
 				 sizeof(struct robust_list_head)))
 		goto out;
-	robust_window_field(*first, compat, head, 0, fault);
-	robust_window_field(*offset, compat, head, 1, fault);
-	robust_window_field(*pending, compat, head, 2, fault);
+
+	if (compat) {
+		robust_window_get(narrow_first, narrow, fault);
+		robust_window_get(narrow_offset, narrow + 1, fault);
+		robust_window_get(narrow_pending, narrow + 2, fault);
+		*first = narrow_first;
+		*offset = narrow_offset;
+		*pending = narrow_pending;
+	} else {
+		robust_window_get(*first, wide, fault);
+		robust_window_get(*offset, wide + 1, fault);
+		robust_window_get(*pending, wide + 2, fault);
+	}
 	robust_window_end();
 	pagefault_enable();
 
