@@ -723,33 +723,6 @@ TEST(equal_tids_of_two_pid_namespaces_are_told_apart_by_the_list)
 }
 
 #ifdef __x86_64__
-/* What a 32-bit program has for a head and a lock, and the number of its call */
-struct head_32 {
-	__u32 next;
-	__s32 futex_offset;
-	__u32 list_op_pending;
-};
-
-struct lock_32 {
-	futex_t word;
-	__u32 next;
-};
-
-#define SYS_SET_ROBUST_LIST_32	311
-
-static int set_robust_list_32(struct head_32 *head)
-{
-	long ret;
-
-	/* The 32-bit entry leaves r8 to r11 undefined */
-	asm volatile("int $0x80"
-		     : "=a" (ret)
-		     : "a" (SYS_SET_ROBUST_LIST_32), "b" (head),
-		       "c" (sizeof(*head))
-		     : "r8", "r9", "r10", "r11", "memory");
-	return ret;
-}
-
 /* Dies by SIGSEGV if the kernel has no 32-bit system calls */
 static void run_with_both(struct victim *victim)
 {

@@ -9,6 +9,9 @@
  * itself serves, by a process that takes as long over a page as the test says.
  * The file system is unmounted as soon as the file is open. It ends with the
  * server: then each page that is still being waited for fails.
+ *
+ * A task in an exec waits for the pages of userfaultfd as well, in another kind
+ * of sleep. There the server is a copy of the victim that has its descriptor.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -16,6 +19,7 @@
 #include <linux/fs.h>
 #include <linux/fuse.h>
 #include <linux/io_uring.h>
+#include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -24,8 +28,11 @@
 
 #include "robust.h"
 
-/* What all late pages of a walk may cost, in seconds: at least, and at most */
-#define WAIT_MIN	40
+/*
+ * What pages that never come may cost, in seconds: a minute, which is never
+ * shorter, and may be over later on a busy machine
+ */
+#define WAIT_MIN	58
 #define WAIT_MAX	75
 
 /* A sleeper that is forgotten comes back after so many seconds */
@@ -57,16 +64,17 @@ enum death {
 	/* A thread of a process that lives on, or is killed during the walk */
 	THREAD_EXIT,
 	THREAD_EXIT_KILLED,
-	/* A process that is killed while it waits in an exec */
-	EXEC_KILLED,
-	NR_DEATHS,
-	/* One that lives on */
-	EXEC = NR_DEATHS,
+	/* A process that execs, and lives on unless it is killed meanwhile */
+	EXEC,
 };
+
+struct narrow;
 
 struct late {
 	struct victim *victim;
 	enum death death;
+	/* A process execs by another thread than its leader */
+	bool by_thread;
 	size_t page_size;
 	int nr_pages;
 	int locks_per_page;
@@ -77,6 +85,16 @@ struct late {
 	/* Where entries and words are: one of them is the file */
 	char *entries;
 	char *words;
+	/* The file is in memory, and the victim has it watched by userfaultfd */
+	bool watched;
+	int uffd;
+	/* A 32-bit list, which the victim registers besides */
+	struct narrow *narrow;
+	/* The victim has the file open when it dies; the server's answer is late */
+	bool keep_file;
+	__u64 flush;
+	long long flush_answered;
+	int flush_interrupted;
 	/* The server takes each page away as soon as it is there */
 	bool take_away;
 	/* A thread that exits is sent task work after so many seconds */
@@ -97,6 +115,7 @@ struct late {
 
 struct request {
 	__u64 unique;
+	__u32 opcode;
 	__u64 offset;
 	__u32 size;
 	long long since;
@@ -142,7 +161,17 @@ static struct fuse_attr attributes(struct late *late, __u64 node)
 /* No attribute and no name is asked for twice */
 #define VALID_SECONDS	1000000
 
-/* Anything but a read: answered at once */
+/* How late the end of a victim is told that its file is flushed */
+#define FLUSH_DELAY	2000
+
+/* Others have the file open as well: they do not wait */
+static bool is_flush_of_victim(struct late *late, struct fuse_in_header *in)
+{
+	return late->keep_file && in->opcode == FUSE_FLUSH &&
+	       in->pid == late->victim->tid;
+}
+
+/* Anything that is answered at once */
 static void handle(struct late *late, int fd, struct fuse_in_header *in)
 {
 	struct fuse_entry_out entry = { .nodeid = FILE_NODE };
@@ -150,6 +179,7 @@ static void handle(struct late *late, int fd, struct fuse_in_header *in)
 	struct fuse_attr_out attr = { .attr_valid = VALID_SECONDS };
 	struct fuse_init_out init = { .major = FUSE_KERNEL_VERSION };
 	struct fuse_write_out written = {};
+	struct fuse_interrupt_in *interrupt_in;
 	struct fuse_init_in *init_in;
 	struct fuse_write_in *write_in;
 
@@ -196,16 +226,20 @@ static void handle(struct late *late, int fd, struct fuse_in_header *in)
 	case FUSE_RELEASE:
 		answer(fd, in->unique, 0, NULL, 0);
 		break;
+	case FUSE_INTERRUPT:
+		interrupt_in = (void *)(in + 1);
+		if (late->flush && interrupt_in->unique == late->flush)
+			late->flush_interrupted++;
+		break;
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:
-	case FUSE_INTERRUPT:
 		break;
 	default:
 		answer(fd, in->unique, ENOSYS, NULL, 0);
 	}
 }
 
-static void answer_read(struct late *late, int fd, struct request *request)
+static void answer_late(struct late *late, int fd, struct request *request)
 {
 	struct fuse_notify_inval_inode_out page = {
 		.ino = FILE_NODE,
@@ -213,6 +247,11 @@ static void answer_read(struct late *late, int fd, struct request *request)
 		.len = request->size,
 	};
 
+	if (request->opcode == FUSE_FLUSH) {
+		late->flush_answered = milliseconds();
+		answer(fd, request->unique, 0, NULL, 0);
+		return;
+	}
 	answer(fd, request->unique, 0, late->content + request->offset,
 	       request->size);
 	/* A notification is an answer to nothing: its code is in the error */
@@ -220,11 +259,35 @@ static void answer_read(struct late *late, int fd, struct request *request)
 		answer(fd, 0, -FUSE_NOTIFY_INVAL_INODE, &page, sizeof(page));
 }
 
-static bool due(struct late *late, struct request *request)
+/* When it is to be answered: NEVER, until the test says so */
+static long long due(struct late *late, struct request *request)
 {
-	int delay = late->delay[request->offset / late->page_size];
+	int delay = FLUSH_DELAY;
 
-	return delay >= 0 && milliseconds() >= request->since + delay;
+	if (request->opcode == FUSE_READ)
+		delay = late->delay[request->offset / late->page_size];
+	return delay < 0 ? NEVER : request->since + delay;
+}
+
+/* Answer what is due; how long there is nothing to do, in milliseconds */
+static int answer_due(struct late *late, int fd, struct request *requests,
+		      int *nr)
+{
+	int i, pause = *nr ? 20 : 100;
+	long long when;
+
+	for (i = 0; i < *nr; i++) {
+		when = due(late, &requests[i]);
+		if (when < 0)
+			continue;
+		if (milliseconds() < when) {
+			pause = 1;
+			continue;
+		}
+		answer_late(late, fd, &requests[i]);
+		requests[i--] = requests[--*nr];
+	}
+	return pause;
 }
 
 static void serve(struct late *late, int fd)
@@ -234,32 +297,30 @@ static void serve(struct late *late, int fd)
 	struct pollfd event = { .fd = fd, .events = POLLIN };
 	struct fuse_in_header *in = malloc(size);
 	struct fuse_read_in *read_in = (void *)(in + 1);
-	int i, nr = 0;
+	int nr = 0;
 
 	while (in) {
-		for (i = 0; i < nr; i++) {
-			if (!due(late, &requests[i]))
-				continue;
-			answer_read(late, fd, &requests[i]);
-			requests[i--] = requests[--nr];
-		}
-		poll(&event, 1, nr ? 1 : 100);
+		poll(&event, 1, answer_due(late, fd, requests, &nr));
 		if (read(fd, in, size) < 0) {
 			/* ENODEV says that the file system is gone */
 			if (errno != EAGAIN && errno != EINTR && errno != ENOENT)
 				break;
 			continue;
 		}
-		if (in->opcode != FUSE_READ) {
+		if (is_flush_of_victim(late, in)) {
+			late->flush = in->unique;
+		} else if (in->opcode == FUSE_READ) {
+			late->asked[read_in->offset / late->page_size]++;
+		} else {
 			handle(late, fd, in);
 			continue;
 		}
-		late->asked[read_in->offset / late->page_size]++;
 		if (nr == MAX_REQUESTS) {
 			answer(fd, in->unique, EIO, NULL, 0);
 			continue;
 		}
 		requests[nr].unique = in->unique;
+		requests[nr].opcode = in->opcode;
 		requests[nr].offset = read_in->offset;
 		requests[nr].size = read_in->size;
 		requests[nr++].since = milliseconds();
@@ -350,6 +411,16 @@ static struct robust_list *late_entry(struct late *late, int i)
 	return (struct robust_list *)(late->entries + place(late, i));
 }
 
+/* In place of the file on FUSE; returns NULL, or why there is no such file */
+static const char *make_watched_file(struct late *late)
+{
+	late->watched = true;
+	late->fd = memfd_create("robust", MFD_CLOEXEC);
+	if (late->fd < 0 || ftruncate(late->fd, late->nr_pages * late->page_size))
+		return "needs memory";
+	return NULL;
+}
+
 /* Where the test writes what the victim will find there */
 static void *filled(struct late *late, void *at)
 {
@@ -384,6 +455,7 @@ static struct late *late_alloc(enum death death, int nr_pages)
 	late->untouched = nr_pages;
 	late->locks_per_page = 1;
 	late->fd = -1;
+	late->uffd = -1;
 	late->content = shared_memory(nr_pages * late->page_size);
 	late->victim = victim_alloc();
 	if (!late->content || !late->victim)
@@ -407,6 +479,170 @@ static bool late_map(struct late *late, bool words)
 	late->entries = words ? others : late->pages;
 	return true;
 }
+
+/* Tasks of their own. Those that share the victim's memory: no C library */
+#define TASK_STACK	(64 * 1024)
+
+static pid_t start_task(int (*body)(void *arg), void *arg, int flags)
+{
+	char *stack = shared_memory(TASK_STACK);
+
+	if (!stack)
+		return -1;
+#ifndef __hppa__
+	stack += TASK_STACK;
+#endif
+	/* The test is the parent, and waits for them */
+	return clone(body, stack, flags | CLONE_PARENT | SIGCHLD, arg);
+}
+
+/* Have the pages of the file watched that are not there; the descriptor, or -1 */
+static int watch_pages(struct late *late)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = {
+		.range = {
+			.start = (uintptr_t)late->pages,
+			.len = late->nr_pages * late->page_size,
+		},
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
+	    ioctl(fd, UFFDIO_REGISTER, &range))
+		return -1;
+	return fd;
+}
+
+static void bring(struct late *late, int page)
+{
+	size_t offset = page * late->page_size;
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)late->pages + offset,
+		.src = (uintptr_t)late->content + offset,
+		.len = late->page_size,
+	};
+
+	/* The victim may be gone */
+	if (ioctl(late->uffd, UFFDIO_COPY, &copy))
+		return;
+}
+
+/* What serve() is for a file on FUSE */
+static int bring_pages(void *arg)
+{
+	struct late *late = arg;
+	struct pollfd event = { .fd = late->uffd, .events = POLLIN };
+	long long since[MAX_PAGES] = {};
+	struct uffd_msg message;
+	int page, pause, delay;
+
+	syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	for (;;) {
+		pause = 20;
+		for (page = 0; page < late->nr_pages; page++) {
+			delay = late->delay[page];
+			if (!since[page] || delay < 0)
+				continue;
+			pause = 1;
+			if (milliseconds() < since[page] + delay)
+				continue;
+			bring(late, page);
+			since[page] = 0;
+		}
+		poll(&event, 1, pause);
+		if (read(late->uffd, &message, sizeof(message)) != sizeof(message) ||
+		    message.event != UFFD_EVENT_PAGEFAULT)
+			continue;
+		page = (message.arg.pagefault.address - (uintptr_t)late->pages) /
+		       late->page_size;
+		late->asked[page]++;
+		since[page] = milliseconds();
+	}
+	return 0;
+}
+
+/* The victim calls this. Its server alone keeps the descriptor. */
+static void start_watching(struct late *late)
+{
+	late->uffd = watch_pages(late);
+	if (late->uffd < 0)
+		_exit(KSFT_SKIP);
+	late->server = start_task(bring_pages, late, 0);
+	if (late->server < 0)
+		_exit(KSFT_FAIL);
+	close(late->uffd);
+}
+
+static bool lacks_userfaultfd(struct victim *victim)
+{
+	return !victim->pid && WIFEXITED(victim->status) &&
+	       WEXITSTATUS(victim->status) == KSFT_SKIP;
+}
+
+/*
+ * A list of 32-bit words, all of it at low addresses. One lock is on it, at
+ * hand, and leads to one whose page never comes; another is pending.
+ */
+#define NR_NARROW	2
+
+#ifdef __x86_64__
+struct narrow {
+	struct head_32 head;
+	struct lock_32 locks[NR_NARROW];
+};
+
+static void *low_memory(size_t size, int flags, int fd, off_t offset)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_32BIT | flags, fd, offset);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static bool narrow_prepare(struct late *late, int absent_page)
+{
+	struct narrow *narrow = low_memory(sizeof(*narrow), MAP_ANONYMOUS, -1,
+					   0);
+	struct lock_32 *absent = low_memory(late->page_size, 0, late->fd,
+					    absent_page * late->page_size);
+
+	if (!narrow || !absent)
+		return false;
+	narrow->head.next = (uintptr_t)&narrow->locks[0].next;
+	narrow->head.futex_offset = -(int)offsetof(struct lock_32, next);
+	narrow->head.list_op_pending = (uintptr_t)&narrow->locks[1].next;
+	narrow->locks[0].next = (uintptr_t)&absent->next;
+	late->narrow = narrow;
+	return true;
+}
+
+static void narrow_register(struct narrow *narrow)
+{
+	if (set_robust_list_32(&narrow->head))
+		_exit(KSFT_FAIL);
+}
+
+static futex_t *narrow_word(struct narrow *narrow, int i)
+{
+	return &narrow->locks[i].word;
+}
+#else
+static bool narrow_prepare(struct late *late, int absent_page)
+{
+	return false;
+}
+
+static void narrow_register(struct narrow *narrow)
+{
+}
+
+static futex_t *narrow_word(struct narrow *narrow, int i)
+{
+	return NULL;
+}
+#endif
 
 /*
  * Have io_uring notify this thread after @seconds. The end of the thread does
@@ -458,7 +694,6 @@ static void *die(void *arg)
 		syscall(SYS_exit, 0);
 		break;
 	case EXEC:
-	case EXEC_KILLED:
 		execle(path, path, NULL, (char *[]){ END_AT_ONCE "=1", NULL });
 		break;
 	default:
@@ -474,9 +709,10 @@ static void end_process_when_told(struct late *late)
 	_exit(0);
 }
 
-static bool dies_alone(struct late *late)
+static bool needs_thread(struct late *late)
 {
-	return late->death == THREAD_EXIT || late->death == THREAD_EXIT_KILLED;
+	return late->death == THREAD_EXIT ||
+	       late->death == THREAD_EXIT_KILLED || late->by_thread;
 }
 
 static void touch(void *at)
@@ -491,7 +727,8 @@ static void run_late(struct victim *victim)
 	size_t offset;
 	int page;
 
-	close(late->fd);
+	if (!late->keep_file)
+		close(late->fd);
 	for (page = 0; page < late->untouched; page++) {
 		offset = page * late->page_size;
 		if (late->entries != late->pages)
@@ -500,7 +737,11 @@ static void run_late(struct victim *victim)
 		    late->delay[page] == AT_HAND)
 			touch(late->words + offset);
 	}
-	if (!dies_alone(late))
+	if (late->narrow)
+		narrow_register(late->narrow);
+	if (late->watched)
+		start_watching(late);
+	if (!needs_thread(late))
 		die(late);
 	else if (!pthread_create(&thread, NULL, die, late))
 		end_process_when_told(late);
@@ -509,8 +750,9 @@ static void run_late(struct victim *victim)
 /* Make the list of the first @nr locks, held by the victim */
 static void late_list(struct late *late, int nr)
 {
-	struct robust_list_head *head = &late->victim->head;
-	struct robust_list *next = &head->list, *entry;
+	struct robust_list_head *at = (void *)late->victim->registered;
+	struct robust_list_head *head = filled(late, at);
+	struct robust_list *next = &at->list, *entry;
 	int i;
 
 	for (i = nr - 1; i >= 0; i--) {
@@ -522,6 +764,8 @@ static void late_list(struct late *late, int nr)
 	}
 	head->list.next = next;
 	head->futex_offset = late->words - late->entries;
+	for (i = 0; late->narrow && i < NR_NARROW; i++)
+		*narrow_word(late->narrow, i) = late->victim->tid;
 }
 
 /* The same for the pending lock, which is not on the list */
@@ -677,6 +921,7 @@ FIXTURE(late_page)
 FIXTURE_VARIANT(late_page)
 {
 	enum death death;
+	bool by_thread;
 };
 
 FIXTURE_VARIANT_ADD(late_page, killed) {
@@ -695,6 +940,11 @@ FIXTURE_VARIANT_ADD(late_page, exec) {
 	.death = EXEC,
 };
 
+FIXTURE_VARIANT_ADD(late_page, exec_by_thread) {
+	.death = EXEC,
+	.by_thread = true,
+};
+
 FIXTURE_SETUP(late_page)
 {
 	const char *missing;
@@ -703,6 +953,7 @@ FIXTURE_SETUP(late_page)
 
 	self->late = late_alloc(variant->death, MAX_PAGES);
 	ASSERT_TRUE(!!self->late);
+	self->late->by_thread = variant->by_thread;
 	missing = open_file(self->late);
 	if (missing)
 		SKIP(_exit(255), "%s", missing);
@@ -801,20 +1052,88 @@ TEST_F_TIMEOUT(late_page, many_words, 120)
 	TH_LOG("%d pages of %d ms took %lld ms", MAX_PAGES, MANY_DELAY, took);
 }
 
-/* Tasks of their own that share the victim's memory: no C library for them */
-#define TASK_STACK	(64 * 1024)
-
-static pid_t start_task(int (*body)(void *arg), void *arg, int flags)
+/*
+ * A process waits in an exec for pages that userfaultfd has to bring, also for
+ * that of the head. It is the new program afterwards, and no lock is lost.
+ */
+FIXTURE(watched_page)
 {
-	char *stack = shared_memory(TASK_STACK);
+	struct late *late;
+};
 
-	if (!stack)
-		return -1;
-#ifndef __hppa__
-	stack += TASK_STACK;
-#endif
-	/* The test is the parent, and waits for them */
-	return clone(body, stack, flags | CLONE_PARENT | SIGCHLD, arg);
+FIXTURE_VARIANT(watched_page)
+{
+	bool by_thread;
+};
+
+FIXTURE_VARIANT_ADD(watched_page, of_a_leader) {
+};
+
+FIXTURE_VARIANT_ADD(watched_page, of_a_thread) {
+	.by_thread = true,
+};
+
+/* The last page has no lock, but the head if a test wants that */
+#define HEAD_PAGE	NR_FEW
+
+FIXTURE_SETUP(watched_page)
+{
+	const char *missing;
+
+	REQUIRE_ROBUST_LIST();
+
+	self->late = late_alloc(EXEC, NR_FEW + 1);
+	ASSERT_TRUE(!!self->late);
+	self->late->by_thread = variant->by_thread;
+	missing = make_watched_file(self->late);
+	if (missing)
+		SKIP(_exit(255), "%s", missing);
+	delay_all(self->late, FEW_DELAY);
+}
+
+FIXTURE_TEARDOWN(watched_page)
+{
+	late_clean(self->late);
+}
+
+static void exec_watched(struct __test_metadata *_metadata, struct late *late,
+			 int nr_pages)
+{
+	bool started = late_start(late);
+	long long took;
+
+	if (!started && lacks_userfaultfd(late->victim))
+		SKIP(return, "needs userfaultfd, and root");
+	ASSERT_TRUE(started);
+	late_list(late, NR_FEW);
+
+	late_die(late);
+	took = time_to_end(late);
+	ASSERT_LE(nr_pages * FEW_DELAY, took);
+	EXPECT_EQ(nr_pages, requests(late));
+	EXPECT_EQ(NR_FEW, late_count(late, NR_FEW));
+	EXPECT_EQ(0, late->victim->status);
+}
+
+TEST_F_TIMEOUT(watched_page, words, 120)
+{
+	ASSERT_TRUE(late_map(self->late, true));
+	exec_watched(_metadata, self->late, NR_FEW);
+}
+
+TEST_F_TIMEOUT(watched_page, entries, 120)
+{
+	ASSERT_TRUE(late_map(self->late, false));
+	exec_watched(_metadata, self->late, NR_FEW);
+}
+
+TEST_F_TIMEOUT(watched_page, head, 120)
+{
+	struct late *late = self->late;
+
+	ASSERT_TRUE(late_map(late, false));
+	late->victim->registered = late->pages + HEAD_PAGE * late->page_size;
+	exec_watched(_metadata, late, NR_FEW + 1);
 }
 
 static void end_task(pid_t pid)
@@ -970,11 +1289,16 @@ struct hole {
 	struct late *late;
 	struct sleeper sleepers[NR_SLEEPERS];
 	struct locker locker;
+	/* Not possible here */
+	bool left_out;
+	/* When the test killed it, or let the pages come, and when it ended */
+	long long disturbed;
 	long long ended;
 };
 
 /* Words in ordinary memory but for one; returns NULL, or why that is not so */
-static const char *hole_prepare(struct hole *hole, enum death death)
+static const char *hole_prepare(struct hole *hole, enum death death,
+				bool watched)
 {
 	struct late *late = late_alloc(death, NR_SLOTS);
 	int memfd = memfd_create("robust", MFD_CLOEXEC);
@@ -984,7 +1308,7 @@ static const char *hole_prepare(struct hole *hole, enum death death)
 	if (!late || memfd < 0 || ftruncate(memfd, NR_SLOTS * late->page_size))
 		return "needs memory";
 	hole->late = late;
-	missing = open_file(late);
+	missing = watched ? make_watched_file(late) : open_file(late);
 	if (missing)
 		return missing;
 	if (!late_map(late, true))
@@ -1049,6 +1373,91 @@ static void start_locker(struct hole *hole)
 	_exit(0);
 }
 
+/* In seconds: when the last one is killed */
+#define LAST_KILL	10
+
+/* The deaths that wait for such pages, all at the same time */
+static const struct absence {
+	const char *name;
+	enum death death;
+	/* For an exec */
+	bool by_thread;
+	bool watched;
+	/* There is a 32-bit list as well */
+	bool narrow;
+	/* A file has to be flushed after the walk */
+	bool keep_file;
+	/* After so many seconds it is killed, or the pages come nevertheless */
+	int delay;
+	bool killed;
+	bool pages_come;
+} absences[] = {
+	{ "killed", KILLED },
+	{ "killed, with two lists", KILLED, .narrow = true },
+	{ "exit_group, with an open file", EXIT_GROUP, .keep_file = true },
+	{ "thread exit", THREAD_EXIT },
+	{ "thread exit, killed", THREAD_EXIT_KILLED, .killed = true },
+	{ "exec, killed", EXEC, .killed = true },
+	{ "exec, killed late", EXEC, .killed = true, .delay = LAST_KILL },
+	{ "exec, userfaultfd, killed", EXEC, .watched = true, .killed = true },
+	{ "exec by a thread, userfaultfd, killed", EXEC, .by_thread = true,
+	  .watched = true, .killed = true },
+	{ "exec, not killed", EXEC, .pages_come = true, .delay = 66 },
+};
+
+#define NR_ABSENCES	((int)(sizeof(absences) / sizeof(*absences)))
+
+static const char *absence_prepare(struct hole *hole,
+				   const struct absence *absence)
+{
+	const char *missing = hole_prepare(hole, absence->death,
+					   absence->watched);
+
+	if (missing)
+		return missing;
+	if (!hole_add(hole))
+		return "needs another page";
+	hole->late->by_thread = absence->by_thread;
+	hole->late->keep_file = absence->keep_file;
+	if (absence->narrow && !narrow_prepare(hole->late, LATE_SLOT))
+		hole->left_out = true;
+	return NULL;
+}
+
+/* Is it the kernel, or the kind of program, that has no such death? */
+static bool absence_start(struct hole *hole, const struct absence *absence)
+{
+	struct victim *victim = hole->late->victim;
+
+	if (hole->left_out || hole_start(hole))
+		return true;
+	/* Without 32-bit system calls it dies by SIGSEGV */
+	hole->left_out = (absence->watched && lacks_userfaultfd(victim)) ||
+			 (absence->narrow && !victim->pid &&
+			  WIFSIGNALED(victim->status));
+	return hole->left_out;
+}
+
+/* What the test does to it after a while; afterwards, note whether it has ended */
+static void absence_watch(struct hole *hole, const struct absence *absence,
+			  long long start)
+{
+	long long now = milliseconds();
+	struct late *late = hole->late;
+
+	if (!hole->disturbed && now >= start + absence->delay * 1000LL) {
+		hole->disturbed = now;
+		if (absence->killed)
+			kill(late->victim->pid, SIGKILL);
+		if (absence->pages_come) {
+			late->delay[LATE_SLOT] = 0;
+			late->delay[SECOND_SLOT] = 0;
+		}
+	}
+	if (late_ended(late))
+		hole->ended = milliseconds();
+}
+
 FIXTURE(absent_page)
 {
 	struct hole *holes;
@@ -1061,13 +1470,12 @@ FIXTURE_SETUP(absent_page)
 
 	REQUIRE_ROBUST_LIST();
 
-	self->holes = shared_memory(NR_DEATHS * sizeof(*self->holes));
+	self->holes = shared_memory(NR_ABSENCES * sizeof(*self->holes));
 	ASSERT_TRUE(!!self->holes);
-	for (i = 0; i < NR_DEATHS; i++) {
-		missing = hole_prepare(&self->holes[i], i);
+	for (i = 0; i < NR_ABSENCES; i++) {
+		missing = absence_prepare(&self->holes[i], &absences[i]);
 		if (missing)
 			SKIP(_exit(255), "%s", missing);
-		ASSERT_TRUE(hole_add(&self->holes[i]));
 	}
 }
 
@@ -1075,85 +1483,117 @@ FIXTURE_TEARDOWN(absent_page)
 {
 	int i;
 
-	for (i = 0; i < NR_DEATHS; i++)
+	for (i = 0; i < NR_ABSENCES; i++)
 		late_clean(self->holes[i].late);
-	for (i = 0; i < NR_DEATHS; i++)
+	for (i = 0; i < NR_ABSENCES; i++)
 		end_task(self->holes[i].locker.pid);
 }
 
-static const char * const death_names[NR_DEATHS] = {
-	[KILLED] = "killed",
-	[EXIT_GROUP] = "exit_group",
-	[THREAD_EXIT] = "thread exit",
-	[THREAD_EXIT_KILLED] = "thread exit, killed",
-	[EXEC_KILLED] = "exec, killed",
-};
+static void check_absence(struct __test_metadata *_metadata, struct hole *hole,
+			  const struct absence *absence, long long start)
+{
+	struct sleeper *sleepers = hole->sleepers;
+	struct locker *locker = &hole->locker;
+	struct late *late = hole->late;
+	long long took;
+	int i;
+
+	/* The minute of an exec begins then */
+	if (absence->death == EXEC && hole->disturbed)
+		start = hole->disturbed;
+	took = hole->ended - start;
+	if (hole->ended)
+		TH_LOG("%s: %lld ms", absence->name, took);
+	else
+		TH_LOG("%s: not ended", absence->name);
+	EXPECT_NE(0, hole->ended);
+	if (absence->pages_come) {
+		EXPECT_NE(0, hole->disturbed);
+		EXPECT_LE(0, took);
+		EXPECT_GE(TIME_LIMIT * 1000LL, took);
+		EXPECT_EQ(NR_LISTED, late_count(late, NR_LISTED));
+		EXPECT_EQ(0, late->victim->status);
+	} else {
+		EXPECT_LE(WAIT_MIN * 1000LL, took);
+		EXPECT_GE(WAIT_MAX * 1000LL, took);
+		EXPECT_EQ(NR_LISTED - 2, late_count(late, NR_LISTED));
+	}
+	EXPECT_EQ(MARKED_WITH_WAITERS, *late_word(late, PENDING_SLOT));
+	for (i = 0; late->narrow && i < NR_NARROW; i++)
+		EXPECT_EQ(MARKED, *narrow_word(late->narrow, i));
+	if (!hole->ended)
+		return;
+
+	EXPECT_TRUE(happens(count_back(sleepers, NR_SLEEPERS) == NR_SLEEPERS));
+	EXPECT_TRUE(happens(locker->back));
+	EXPECT_EQ(absence->death == EXEC ? ETIMEDOUT : ESRCH, locker->result);
+	EXPECT_GE(WAIT_MAX * 1000LL, locker->when - start);
+	if (absence->killed) {
+		EXPECT_TRUE(WIFSIGNALED(late->victim->status));
+		EXPECT_EQ(SIGKILL, WTERMSIG(late->victim->status));
+	}
+	if (absence->keep_file) {
+		EXPECT_NE(0, late->flush_answered);
+		EXPECT_LE(late->flush_answered, hole->ended);
+		EXPECT_EQ(0, late->flush_interrupted);
+	}
+}
 
 /*
- * The walk gives the pages up, not before what the locks of a base kernel were
- * given in all, and not much later than a minute. That costs no other lock. A
- * waiter for a lock before it does not wait that long, and FUTEX_LOCK_PI on a
- * futex of the dying thread, that is not robust, comes back when it is dead.
+ * The walk gives the pages up after a minute, for all lists together. That
+ * costs no other lock. A waiter for a lock before them does not wait that long,
+ * and FUTEX_LOCK_PI on a futex of the dying thread, that is not robust, comes
+ * back when it is dead. What the exit waits for afterwards, the flush of a
+ * file, is not interrupted.
  *
- * An exec has a minute from the kill on. As long as it may go on, it can own
- * the futex: FUTEX_LOCK_PI waits for that, up to its own limit.
+ * An exec has a minute from the kill on, and without a kill it waits for as
+ * long as it takes. As long as it may go on, it can own the futex:
+ * FUTEX_LOCK_PI waits for that, up to its own limit.
  */
 TEST_F_TIMEOUT(absent_page, costs_a_minute_and_no_other_lock, 180)
 {
 	long long start, end;
 	int i, running;
 
-	for (i = 0; i < NR_DEATHS; i++)
-		ASSERT_TRUE(hole_start(&self->holes[i]));
+	for (i = 0; i < NR_ABSENCES; i++) {
+		ASSERT_TRUE(absence_start(&self->holes[i], &absences[i]));
+		if (self->holes[i].left_out)
+			TH_LOG("%s: not possible here", absences[i].name);
+	}
 	start = milliseconds();
-	for (i = 0; i < NR_DEATHS; i++)
-		late_die(self->holes[i].late);
-	for (i = 0; i < NR_DEATHS; i++) {
+	for (i = 0; i < NR_ABSENCES; i++)
+		if (!self->holes[i].left_out)
+			late_die(self->holes[i].late);
+	for (i = 0; i < NR_ABSENCES; i++) {
 		struct hole *hole = &self->holes[i];
 
+		if (hole->left_out)
+			continue;
 		EXPECT_TRUE(happens(hole->late->asked[LATE_SLOT]));
 		EXPECT_TRUE(happens(hole->sleepers[BEFORE].back));
 		EXPECT_EQ(MARKED_WITH_WAITERS, hole->sleepers[BEFORE].seen);
 		start_locker(hole);
 	}
 	settle();
-	kill(self->holes[THREAD_EXIT_KILLED].late->victim->pid, SIGKILL);
-	kill(self->holes[EXEC_KILLED].late->victim->pid, SIGKILL);
 
-	end = start + (WAIT_MAX + 5) * 1000LL;
+	end = start + (LAST_KILL + WAIT_MAX + 5) * 1000LL;
 	do {
 		usleep(10000);
 		running = 0;
-		for (i = 0; i < NR_DEATHS; i++) {
+		for (i = 0; i < NR_ABSENCES; i++) {
 			struct hole *hole = &self->holes[i];
 
-			if (!hole->ended && late_ended(hole->late))
-				hole->ended = milliseconds();
+			if (hole->left_out || hole->ended)
+				continue;
+			absence_watch(hole, &absences[i], start);
 			running += !hole->ended;
 		}
 	} while (running && milliseconds() < end);
 
-	for (i = 0; i < NR_DEATHS; i++) {
-		struct hole *hole = &self->holes[i];
-		struct sleeper *sleepers = hole->sleepers;
-		struct locker *locker = &hole->locker;
-
-		if (hole->ended)
-			TH_LOG("%s: %lld ms", death_names[i], hole->ended - start);
-		else
-			TH_LOG("%s: not ended", death_names[i]);
-		EXPECT_NE(0, hole->ended);
-		EXPECT_LE(WAIT_MIN * 1000LL, hole->ended - start);
-		EXPECT_GE(WAIT_MAX * 1000LL, hole->ended - start);
-		EXPECT_EQ(NR_LISTED - 2, late_count(hole->late, NR_LISTED));
-		EXPECT_EQ(MARKED_WITH_WAITERS, *late_word(hole->late, PENDING_SLOT));
-		if (!hole->ended)
-			continue;
-		EXPECT_TRUE(happens(count_back(sleepers, NR_SLEEPERS) == NR_SLEEPERS));
-		EXPECT_TRUE(happens(locker->back));
-		EXPECT_EQ(i == EXEC_KILLED ? ETIMEDOUT : ESRCH, locker->result);
-		EXPECT_GE(WAIT_MAX * 1000LL, locker->when - start);
-	}
+	for (i = 0; i < NR_ABSENCES; i++)
+		if (!self->holes[i].left_out)
+			check_absence(_metadata, &self->holes[i], &absences[i],
+				      start);
 }
 
 /*
@@ -1237,7 +1677,7 @@ FIXTURE_SETUP(killed_walk)
 
 	self->hole = shared_memory(sizeof(*self->hole));
 	ASSERT_TRUE(!!self->hole);
-	missing = hole_prepare(self->hole, THREAD_EXIT);
+	missing = hole_prepare(self->hole, THREAD_EXIT, false);
 	if (missing)
 		SKIP(_exit(255), "%s", missing);
 	if (variant->fresh)
@@ -1318,7 +1758,7 @@ FIXTURE_SETUP(busy_mm)
 
 	self->hole = shared_memory(sizeof(*self->hole));
 	ASSERT_TRUE(!!self->hole);
-	missing = hole_prepare(self->hole, KILLED);
+	missing = hole_prepare(self->hole, KILLED, false);
 	if (missing)
 		SKIP(_exit(255), "%s", missing);
 }
