@@ -469,6 +469,87 @@ TEST(waiter_in_private_memory_is_woken)
 	EXPECT_EQ(1, woken(&waiters));
 }
 
+/*
+ * A thread whose locks are at hand: they are in memory that the other threads
+ * have just written.
+ */
+FIXTURE(at_hand)
+{
+	struct victim victim;
+	struct robust_lock locks[4];
+	struct waiters waiters[4];
+};
+
+FIXTURE_SETUP(at_hand)
+{
+	pthread_t thread;
+
+	REQUIRE_ROBUST_LIST();
+
+	init_head(&self->victim.head);
+	self->victim.registered = &self->victim.head;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, hold_and_exit_thread,
+				    &self->victim));
+	ASSERT_TRUE(happens(self->victim.tid));
+	hold(self->locks, 4, self->victim.tid | FUTEX_WAITERS);
+}
+
+FIXTURE_TEARDOWN(at_hand)
+{
+}
+
+/* Let the thread die */
+static bool thread_dies(struct victim *victim)
+{
+	victim->go = 1;
+	futex_wake(&victim->go, 1, 0);
+	return happens(!victim->alive);
+}
+
+/* Each of a few locks has a waiter woken, and so has the one that is pending. */
+TEST_F(at_hand, locks_with_waiters_and_a_pending_one)
+{
+	int i;
+
+	link_locks(&self->victim.head, self->locks, 3);
+	self->victim.head.list_op_pending = &self->locks[3].entry;
+	for (i = 0; i < 4; i++)
+		ASSERT_TRUE(start_waiters(&self->waiters[i], &self->locks[i].word, 2));
+
+	ASSERT_TRUE(thread_dies(&self->victim));
+	EXPECT_EQ(4U, count(self->locks, 4, MARKED_WITH_WAITERS));
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(1, woken(&self->waiters[i]));
+}
+
+/* One lock with a waiter, and a pending one */
+TEST_F(at_hand, lock_with_waiters_and_a_pending_one)
+{
+	link_locks(&self->victim.head, self->locks, 1);
+	self->victim.head.list_op_pending = &self->locks[1].entry;
+	ASSERT_TRUE(start_waiters(&self->waiters[0], &self->locks[0].word, 2));
+	ASSERT_TRUE(start_waiters(&self->waiters[1], &self->locks[1].word, 2));
+
+	ASSERT_TRUE(thread_dies(&self->victim));
+	EXPECT_EQ(2U, count(self->locks, 2, MARKED_WITH_WAITERS));
+	EXPECT_EQ(1, woken(&self->waiters[0]));
+	EXPECT_EQ(1, woken(&self->waiters[1]));
+}
+
+/* A PI lock is marked and not woken, the one behind it is. */
+TEST_F(at_hand, pi_lock_before_another)
+{
+	link_locks(&self->victim.head, self->locks, 2);
+	self->victim.head.list.next = pi_entry(&self->locks[0]);
+	ASSERT_TRUE(start_waiters(&self->waiters[0], &self->locks[0].word, 2));
+	ASSERT_TRUE(start_waiters(&self->waiters[1], &self->locks[1].word, 2));
+
+	ASSERT_TRUE(thread_dies(&self->victim));
+	EXPECT_EQ(2U, count(self->locks, 2, MARKED_WITH_WAITERS));
+	EXPECT_EQ(0, woken(&self->waiters[0]));
+	EXPECT_EQ(1, woken(&self->waiters[1]));
+}
+
 #define NR_WAITED	100
 /* So far apart that not all locks of one batch of wakeups are in one page */
 #define APART		16
