@@ -56,6 +56,8 @@ fuzz:
 
 bench:
 	@scripts/bench-run $(ARCH)
+	@scripts/trace-exit $(ARCH)
+	@scripts/hash-spread
 	@scripts/bench-report
 
 shell:
