@@ -58,6 +58,7 @@ bench:
 	@scripts/bench-run $(ARCH)
 	@scripts/trace-exit $(ARCH)
 	@scripts/hash-spread
+	@scripts/bench-arch
 	@scripts/bench-report
 
 shell:

@@ -215,7 +215,7 @@ load_arch()
 	arch=$1
 	# What few of them set.
 	# shellcheck disable=SC2034 # for the scripts that boot
-	memory=1G parameters='' untestable='' plugin='' no_programs='' threads=multi
+	memory=1G parameters='' untestable='' plugin='' no_programs='' threads=multi bench_qemu=''
 	# shellcheck disable=SC2034 # for the scripts that build
 	toolchain='' toolchain_dir=$build/toolchain-$1 kernel_compiler='' make_settings='' no_machine=''
 	libcs='' libc_packages='' clients='' client_packages='' steps='' test_flavours=''

@@ -23,6 +23,8 @@
  * takes the lock of the bucket and looks at one entry of its list; it compares a few fields
  * more than it would there, which is the same on each kernel.
  *
+ * With the argument "futex" the futex operations alone, which any kernel has.
+ *
  * Everything runs on one CPU with real-time priority. A figure is that of a loop, which is
  * short enough for most of its runs to be free of timer interrupts, less that of a
  * loop that calls an empty function. Threads and processes that exit have the priority of
@@ -318,13 +320,15 @@ int main(int argc, char **argv)
 {
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
 
-	if (argc != 1 || !slash)
-		errx(2, "takes no arguments, and needs its path as its name: quit is beside it");
+	if (argc > 2 || (argc == 2 && strcmp(argv[1], "futex")) || !slash)
+		errx(2, "takes no argument but \"futex\", and needs its path as its name: quit is beside it");
 	snprintf(program, sizeof(program), "%.*s/quit", (int)(slash - argv[0]), argv[0]);
 	measure_begin("calls without a robust list");
 	measure("getppid", "-", "ns/call", get_parent, SHORT_CALLS);
 	measure_words("shared", MAP_SHARED, 0);
 	measure_words("private", MAP_PRIVATE, FUTEX_PRIVATE_FLAG);
+	if (argc == 2)
+		return 0;
 	measure_list();
 	measure_threads();
 	measure("fork", "none", "ns/process", run_process, PROCESSES);
