@@ -105,22 +105,20 @@
  * struct robust_wait - What a walk needs in order to wait for pages
  * @timer:	ends the waiting, see robust_wait_expire()
  * @task:	the task that walks
- * @task_flags:	what no_notify_signal_restore() takes
  * @armed:	whether the time is being counted; if not, none of the other
  *		fields is set
  * @expired:	whether the time is over
  * @injected:	whether the timer made the fatal signal that is pending then
- * @group_exit:	whether the thread group was exiting when it did
- * @deferred:	whether a fatal signal is out of sight
+ * @group_ends:	whether the thread group was ending when it did
+ * @deferred:	whether a fatal signal was taken out of the pending ones
  */
 struct robust_wait {
 	struct timer_list timer;
 	struct task_struct *task;
-	unsigned int task_flags;
 	bool armed;
 	bool expired;
 	bool injected;
-	bool group_exit;
+	bool group_ends;
 	bool deferred;
 };
 
@@ -296,6 +294,13 @@ static bool robust_compat(const struct robust_walk *walk)
 	return IS_ENABLED(CONFIG_COMPAT) && walk->compat;
 }
 
+/* Whether the threads of a process are killed, by a signal, an exit or an exec */
+static bool robust_group_ends(const struct task_struct *task)
+{
+	return task->signal->flags & SIGNAL_GROUP_EXIT ||
+	       task->signal->group_exec_task;
+}
+
 /*
  * The time for pages is over. A fatal signal makes each wait of a fault end,
  * this one and those to come, and leaves alone the faults that do not wait.
@@ -312,7 +317,7 @@ static void robust_wait_expire(struct timer_list *timer)
 
 	wait->expired = true;
 	wait->injected = !sigismember(&task->pending.signal, SIGKILL);
-	wait->group_exit = task->signal->flags & SIGNAL_GROUP_EXIT;
+	wait->group_ends = robust_group_ends(task);
 	sigaddset(&task->pending.signal, SIGKILL);
 	signal_wake_up_state(task, TASK_WAKEKILL);
 
@@ -325,11 +330,11 @@ static void robust_wait_expire(struct timer_list *timer)
  * While a fatal signal is pending a fault gives up where it would have to wait,
  * for a page or for the mmap lock. That serves a task which dies the sooner for
  * it. This one is dying already, and its locks must not depend on whether the
- * process is killed as well, nor on when. So the signal is put out of sight
- * until the walk is over, and everything in here waits as it would without.
- *
- * Where there is a fatal signal, task work that wants to be run looks like one:
- * that is kept out of sight as well.
+ * process is killed as well, nor on when. So the signal is taken out of the
+ * pending ones until the walk is over, and everything in here waits as it would
+ * without. To clear TIF_SIGPENDING alone would not do: a fault handler of a file
+ * system that blocks signals computes the flag anew, and with task work to be
+ * run the flag is not looked at.
  *
  * A page that never comes must not keep the process from dying, though, kill
  * or no kill. From the first access of this kind on a timer runs, which makes
@@ -344,11 +349,10 @@ static void robust_wait_begin(struct robust_wait *wait)
 
 	if (!wait->armed) {
 		if (!(current->flags & PF_EXITING) &&
-		    !fatal_signal_pending(current))
+		    !__fatal_signal_pending(current))
 			return;
 
 		wait->task = current;
-		wait->task_flags = no_notify_signal_save();
 		wait->expired = false;
 		wait->injected = false;
 		wait->deferred = false;
@@ -357,12 +361,13 @@ static void robust_wait_begin(struct robust_wait *wait)
 		mod_timer(&wait->timer, jiffies + ROBUST_WAIT_LIMIT);
 	}
 
-	if (likely(!fatal_signal_pending(current)) ||
+	if (likely(!__fatal_signal_pending(current)) ||
 	    !lock_task_sighand(current, &flags))
 		return;
 
 	/* Under the lock, as the signal may be the timer's by now. */
 	if (!wait->expired) {
+		sigdelset(&current->pending.signal, SIGKILL);
 		clear_thread_flag(TIF_SIGPENDING);
 		wait->deferred = true;
 	}
@@ -372,8 +377,12 @@ static void robust_wait_begin(struct robust_wait *wait)
 /* An access has failed. Did a fatal signal end it before its time? */
 static bool robust_wait_again(const struct robust_wait *wait)
 {
-	return fatal_signal_pending(current) &&
-	       !(wait->armed && READ_ONCE(wait->expired));
+	if (!__fatal_signal_pending(current) ||
+	    (wait->armed && READ_ONCE(wait->expired)))
+		return false;
+
+	cond_resched();
+	return true;
 }
 
 /*
@@ -381,7 +390,7 @@ static bool robust_wait_again(const struct robust_wait *wait)
  *
  * The timer's own signal goes, so that what the rest of the exit has to wait
  * for, such as the flush of a file, does not see it. But if the thread group
- * was killed meanwhile, the signal stands for that kill and stays.
+ * has begun to end meanwhile, the signal may stand for a kill and stays.
  */
 static void robust_wait_end(struct robust_wait *wait)
 {
@@ -392,19 +401,19 @@ static void robust_wait_end(struct robust_wait *wait)
 
 	del_timer_sync(&wait->timer);
 	destroy_timer_on_stack(&wait->timer);
-	no_notify_signal_restore(wait->task_flags);
 
 	if (likely(!wait->expired && !wait->deferred) ||
 	    !lock_task_sighand(current, &flags))
 		return;
 
-	if (wait->injected &&
-	    wait->group_exit == !!(current->signal->flags & SIGNAL_GROUP_EXIT))
-		sigdelset(&current->pending.signal, SIGKILL);
-
-	/* The flag that was cleared may have been that of the freezer. */
-	if (wait->deferred)
+	if (wait->deferred) {
+		sigaddset(&current->pending.signal, SIGKILL);
+		/* The flag that was cleared may have been that of the freezer. */
 		set_thread_flag(TIF_SIGPENDING);
+	} else if (wait->injected &&
+		   wait->group_ends == robust_group_ends(current)) {
+		sigdelset(&current->pending.signal, SIGKILL);
+	}
 	recalc_sigpending();
 	unlock_task_sighand(current, &flags);
 }

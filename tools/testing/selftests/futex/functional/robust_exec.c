@@ -221,26 +221,6 @@ static void run_process(struct process *process)
 	}
 }
 
-/* The state of a task as /proc shows it, 0 if it has none */
-static char task_state(pid_t pid, pid_t tid)
-{
-	char path[64], stat[128], *end;
-	ssize_t len;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	len = read(fd, stat, sizeof(stat) - 1);
-	close(fd);
-	if (len <= 0)
-		return 0;
-	stat[len] = 0;
-	end = strrchr(stat, ')');
-	return end && end[1] ? end[2] : 0;
-}
-
 /* A waiter of another process: a thread of the test */
 struct other {
 	futex_t *word;

@@ -1787,8 +1787,9 @@ static void run_busy_mm(struct victim *victim)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", late->fd);
 	fd = open(path, O_RDONLY);
+	/* Once it is asleep the other thread needs no page before it dies */
 	if (fd < 0 || pthread_create(&thread, NULL, die, late) ||
-	    !happens(victim->tid))
+	    !happens(victim->tid && sleepers(&victim->go) == 1))
 		_exit(KSFT_FAIL);
 	touch((void *)late_word(late, 0));
 	touch(late_entry(late, 0));
@@ -1812,8 +1813,9 @@ TEST_F_TIMEOUT(busy_mm, does_not_delay_wakeups, 60)
 	ASSERT_TRUE(victim_start(victim));
 	late_list(late, 1);
 	ASSERT_TRUE(start_sleeper(sleeper, late_word(late, 0)));
-	ASSERT_TRUE(happens(late->end_process));
-	settle();
+	/* It waits for the locked page, and that only where it has the mmap lock */
+	ASSERT_TRUE(happens(late->end_process &&
+			    task_state(victim->pid, victim->pid) == 'D'));
 
 	/* By a kill, as the thread may have no page of the program mapped */
 	late_die(late);

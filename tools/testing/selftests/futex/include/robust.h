@@ -23,6 +23,7 @@
 #define _ROBUST_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -140,6 +141,26 @@ static inline int lock_pi(futex_t *futex)
 static inline int sleepers(futex_t *futex)
 {
 	return futex_cmp_requeue(futex, *futex, futex, 0, INT_MAX, 0);
+}
+
+/* The state of a task as /proc shows it, 0 if it has none */
+static inline char task_state(pid_t pid, pid_t tid)
+{
+	char path[64], stat[128], *end;
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	len = read(fd, stat, sizeof(stat) - 1);
+	close(fd);
+	if (len <= 0)
+		return 0;
+	stat[len] = 0;
+	end = strrchr(stat, ')');
+	return end && end[1] ? end[2] : 0;
 }
 
 /* Memory that a forked child shares, zeroed; NULL if there is none */
