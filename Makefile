@@ -8,7 +8,7 @@ FLAVOUR ?= full
 
 .PHONY: help run test test-arch fuzz bench kernel shell export check-series check-patches check-scripts check-docs \
 	check-bisect check-debug check-kcsan check-reference check-input check-kills check-placeholder \
-	check-window \
+	check-window check-examples \
 	mutants soak clean
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo 'make check-patches  checkpatch --strict on every patch'
 	@echo 'make check-scripts  shellcheck on every script'
 	@echo 'make check-docs     build the documents and manual pages without a warning'
+	@echo 'make check-examples compile and run the C code of the documents'
 	@echo 'make check-bisect   build and boot the kernel after each patch of the series'
 	@echo 'make check-debug    run all tests on a kernel with KASAN, lockdep and their like'
 	@echo 'make check-kcsan    run all tests on a kernel that looks for data races'
@@ -79,5 +80,5 @@ check-kcsan:
 check-bisect check-debug check-kills check-reference check-window:
 	@scripts/$@ $(ARCH)
 
-check-series check-patches check-scripts check-docs check-input check-placeholder clean:
+check-series check-patches check-scripts check-docs check-examples check-input check-placeholder clean:
 	@scripts/$@
