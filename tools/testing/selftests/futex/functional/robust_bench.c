@@ -135,6 +135,8 @@ static long registered;
 /* Sleepers wait here until one is moved on to a lock. */
 static __u32 gate;
 static int sleepers;
+/* The kernel clears that of a sleeper when its stack is not in use any more. */
+static pid_t alive[SLEEPERS_MAX];
 
 /* One thread to die: what it does first, and when it died. */
 static struct {
@@ -217,7 +219,7 @@ static int sleeper(void *unused)
 	(void)unused;
 	if (realtime)
 		set_priority(0);
-	for (;;)
+	while (!gate)
 		futex(&gate, FUTEX_WAIT, 0, 0, NULL, 0);
 	return 0;
 }
@@ -238,11 +240,27 @@ static void start_sleepers(int wanted)
 {
 	char *bottom = stacks + HOLDER_STACK;
 
-	for (; sleepers < wanted; sleepers++)
+	for (; sleepers < wanted; sleepers++) {
+		alive[sleepers] = 1;
 		if (clone(sleeper, bottom + (sleepers + 1) * SLEEPER_STACK,
-			  THREAD_FLAGS, NULL) < 0)
+			  THREAD_FLAGS | CLONE_CHILD_CLEARTID, NULL, NULL, NULL,
+			  &alive[sleepers]) < 0)
 			err(1, "cannot start %d threads, raise the limit (ulimit -u)",
 			    wanted);
+	}
+}
+
+/* At the gate they share a bucket, and each look into it would meet them all. */
+static void end_sleepers(void)
+{
+	gate = 1;
+	futex(&gate, FUTEX_WAKE, SLEEPERS_MAX, 0, NULL, 0);
+	while (sleepers) {
+		while (__atomic_load_n(&alive[sleepers - 1], __ATOMIC_ACQUIRE))
+			pause_ns(100000);
+		sleepers--;
+	}
+	gate = 0;
 }
 
 static bool has_sleepers(enum waiters waiters)
@@ -604,6 +622,8 @@ static void measure_variant(enum memory memory, enum order order, enum waiters w
 		if (count < SLEEPER_RATE)
 			return;
 		start_sleepers(count / SLEEPER_RATE);
+	} else {
+		end_sleepers();
 	}
 
 	/* A kernel that was told of each lock by itself knows no order. */
