@@ -2,8 +2,8 @@
 /*
  * Robust futexes: locks that outlive the thread that holds them.
  *
- * A thread keeps a list of the locks it holds in its own memory, and tells
- * the kernel once where the list begins. Taking and releasing a lock then
+ * A thread keeps a list of the locks it holds in its own memory, and registers
+ * the head of the list with the kernel once. Taking and releasing a lock then
  * costs no system call. When the thread dies, the kernel walks the list: each
  * futex word that still carries the thread's TID gets FUTEX_OWNER_DIED in its
  * place, and one waiter is woken to find it.
@@ -70,14 +70,15 @@
 #include "futex.h"
 
 /*
- * A walk ends after about so many steps, whatever it finds, so that its time is
- * bounded even if other threads rewrite the list and the words as it goes.
+ * Upper bound on the steps of a walk, for each list, and again for the exchanges
+ * of its pending lock. It bounds the time even if other threads rewrite the list
+ * and the words during the walk.
  */
 #define ROBUST_VISIT_LIMIT	(16 * 1024 * 1024)
 
 /*
- * The walk wakes waiters and lets other tasks run each time it has made so many
- * steps. Until then the words whose waiters are to be woken are kept on the
+ * After this many steps the walk wakes the waiters that are due and lets other
+ * tasks run. Until then the words whose waiters are to be woken are kept on the
  * stack, where more of them would take too much of it.
  */
 #define ROBUST_BATCH		64
@@ -193,7 +194,7 @@ SYSCALL_DEFINE2(set_robust_list,
 }
 
 /*
- * Find out which list the thread @pid registered.
+ * Get the list head that the thread @pid registered.
  *
  * Between the check of the credentials and the read of the pointer the thread
  * may exec a program that the caller must learn nothing about. exec forgets
@@ -230,7 +231,7 @@ out:
 }
 
 /**
- * sys_get_robust_list() - Tell the list of locks that a thread registered
+ * sys_get_robust_list() - Get the list head that a thread registered
  * @pid:	TID of the thread, 0 for the caller
  * @head_ptr:	where the user address of the head is stored
  * @len_ptr:	where the size of the head is stored
@@ -374,7 +375,7 @@ static void robust_wait_begin(struct robust_wait *wait)
 	unlock_task_sighand(current, &flags);
 }
 
-/* An access has failed. Did a fatal signal end it before its time? */
+/* Whether to repeat an access that failed: a signal ended it, not the limit. */
 static bool robust_wait_again(const struct robust_wait *wait)
 {
 	if (!__fatal_signal_pending(current) ||
@@ -446,14 +447,14 @@ static void robust_wait_end(struct robust_wait *wait)
 static __always_inline int robust_get(bool compat, unsigned long *value,
 				      void __user *from)
 {
-	compat_ulong_t narrow;
+	compat_ulong_t compat_value;
 
 	if (!compat)
 		return get_user(*value, (unsigned long __user *)from);
 
-	if (get_user(narrow, (compat_ulong_t __user *)from))
+	if (get_user(compat_value, (compat_ulong_t __user *)from))
 		return -EFAULT;
-	*value = narrow;
+	*value = compat_value;
 	return 0;
 }
 
@@ -737,7 +738,7 @@ static __always_inline void robust_set_bounds(struct robust_list_info *list,
 /*
  * Mark locks one after the other whose words carry the TID and the bits @flags,
  * which are 0 or FUTEX_WAITERS, and nothing else. End after @steps of them, or
- * with an entry that is anything else than such a lock whose memory is at hand:
+ * with an entry that is anything but such a lock in memory that is mapped:
  * the end, the pending lock, a bad pointer, a word of another task, a page that
  * is not mapped, for which *@faulted is set. Nothing was done about that entry
  * then, and *@next points to it.
@@ -905,7 +906,7 @@ static void robust_walk_entries(struct robust_walk *walk)
 /*
  * Mark the lock that was being locked or unlocked. If the thread does not hold
  * it, it may owe a wakeup, see [1] and [7] above. Only an owner that finds
- * FUTEX_WAITERS when it unlocks makes the wakeup in its stead.
+ * FUTEX_WAITERS when it unlocks makes that wakeup.
  */
 static void robust_release_pending(struct robust_walk *walk)
 {
@@ -961,9 +962,9 @@ static __always_inline int robust_read_head(unsigned long head, bool compat,
 					    unsigned long *offset,
 					    unsigned long *pending)
 {
-	compat_ulong_t __user *narrow = (compat_ulong_t __user *)head;
-	unsigned long __user *wide = (unsigned long __user *)head;
-	compat_ulong_t narrow_first, narrow_offset, narrow_pending;
+	compat_ulong_t __user *compat_at = (compat_ulong_t __user *)head;
+	unsigned long __user *at = (unsigned long __user *)head;
+	compat_ulong_t compat_first, compat_offset, compat_pending;
 
 	pagefault_disable();
 	if (!robust_window_begin((void __user *)head, compat ?
@@ -972,16 +973,16 @@ static __always_inline int robust_read_head(unsigned long head, bool compat,
 		goto out;
 
 	if (compat) {
-		robust_window_get(narrow_first, narrow, fault);
-		robust_window_get(narrow_offset, narrow + 1, fault);
-		robust_window_get(narrow_pending, narrow + 2, fault);
-		*first = narrow_first;
-		*offset = narrow_offset;
-		*pending = narrow_pending;
+		robust_window_get(compat_first, compat_at, fault);
+		robust_window_get(compat_offset, compat_at + 1, fault);
+		robust_window_get(compat_pending, compat_at + 2, fault);
+		*first = compat_first;
+		*offset = compat_offset;
+		*pending = compat_pending;
 	} else {
-		robust_window_get(*first, wide, fault);
-		robust_window_get(*offset, wide + 1, fault);
-		robust_window_get(*pending, wide + 2, fault);
+		robust_window_get(*first, at, fault);
+		robust_window_get(*offset, at + 1, fault);
+		robust_window_get(*pending, at + 2, fault);
 	}
 	robust_window_end();
 	pagefault_enable();
@@ -1166,7 +1167,7 @@ static noinline void robust_walk_lists(unsigned long head,
 
 /*
  * Hardly any thread dies with a lock, but each one of a C library that has
- * robust mutexes has registered a list. Find out in few steps that it is empty.
+ * robust mutexes has registered a list. Return early if the list is empty.
  */
 static __always_inline void robust_exit(unsigned long head, bool compat)
 {
