@@ -284,7 +284,8 @@ static int bench(const char *what, const char *label)
 		      "--measure", "mappings", NULL);
 	else if (!strcmp(what, "few"))
 		execl(path, path, "--measure", "exit", "--measure", "exit-nothing",
-		      "--measure", "exit-empty", "--locks", "1", "--locks", "10",
+		      "--measure", "exit-empty", "--locks", "1", "--locks", "2",
+		      "--locks", "10",
 		      "--variant", "shared/ordered/none", "--variant", "shared/ordered/bit", NULL);
 	else if (!strcmp(what, "random"))
 		execl(path, path, "--unlimited", "--measure", "exit", "--locks", "1000000",
