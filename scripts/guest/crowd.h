@@ -8,9 +8,9 @@
  * descendants along: they die at one moment, wherever they are. The root is no
  * member and is not killed; it watches.
  *
- * All pauses now and then: nobody begins anything, everybody has to end what he
- * began, and the root looks at the result. This is also how a lost wakeup shows:
- * while everybody is busy, the next one who passes wakes the sleeper after all.
+ * At intervals all members pause: none begins a step, each has to end the step
+ * that it began, and the root checks the result. This is also how a lost wakeup
+ * shows: while all are busy, the next unlock wakes the sleeper after all.
  *
  * usage: PROGRAM [SECONDS [SEED [PATIENCE]]]
  *
@@ -45,7 +45,7 @@
 #define MEMBERS_MAX	64
 #define TESTS_MAX	8
 
-/* How many failures are told of in detail, of each test. */
+/* How many failures of each test are reported in detail. */
 #define DETAILS_MAX	5
 
 /* The members are busy so long, in milliseconds, before all have to pause. */
@@ -56,7 +56,7 @@ struct work {
 	int children;		/* of each member, and of the root */
 	/* The names of the tests, and NULL. The first two are judged here. */
 	const char *tests[TESTS_MAX + 1];
-	/* In the root, before anybody else exists. NULL, or why it cannot be. */
+	/* In the root, before any member exists. NULL, or why it cannot be. */
 	const char *(*prepare)(void);
 	/* In each member, once: what it must open itself. */
 	void (*enter)(void);
@@ -84,8 +84,8 @@ enum {
 };
 
 struct member {
-	volatile pid_t pid;	/* 0 while there is nobody */
-	volatile int busy;	/* between two pauses: he may be killed */
+	volatile pid_t pid;	/* 0 while there is no process */
+	volatile int busy;	/* between two pauses: it may be killed */
 	volatile long long since;	/* when this step began */
 	volatile unsigned int lives;
 	volatile unsigned long long steps;
@@ -155,7 +155,7 @@ static void *shared_memory(size_t size)
 	return memory;
 }
 
-/* One line, by one system call: whoever writes may be killed. */
+/* One line, by one system call: the writer may be killed at any time. */
 static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...)
 {
 	char text[512] = "# ";
@@ -171,7 +171,7 @@ static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...)
 		return;
 }
 
-/* Whether this failure of the test is still to be told of in detail. */
+/* Whether this failure of the test is still to be reported in detail. */
 static int fail(int test)
 {
 	return __atomic_fetch_add(&crowd->failures[test], 1, __ATOMIC_SEQ_CST) < DETAILS_MAX;
@@ -226,7 +226,7 @@ static int open_member(int member)
 	pid_t pid = crowd->members[member].pid;
 	int fd = pid ? syscall(SYS_pidfd_open, pid, 0) : -1;
 
-	/* If it has this number still, then nobody had it in the meantime. */
+	/* If it still has this number, no other process had it meanwhile. */
 	if (fd >= 0 && crowd->members[member].pid != pid) {
 		close(fd);
 		return -1;
@@ -252,7 +252,7 @@ static void kill_somebody(void)
 
 	if (crowd->alive * 4 < work->members * 3)
 		return;
-	/* Counted before, for whoever does this may kill himself. */
+	/* Counted before the kill, as the caller may kill itself. */
 	__atomic_add_fetch(&crowd->kills, 1, __ATOMIC_SEQ_CST);
 	if (!kill_member(member))
 		__atomic_sub_fetch(&crowd->kills, 1, __ATOMIC_SEQ_CST);
@@ -383,7 +383,7 @@ static void complain_of(int member)
 		work->explain(member);
 }
 
-/* Whoever has been at one step for so many seconds, or 0. */
+/* A member that has been at one step for @limit seconds, or 0. */
 static int late_member(double limit)
 {
 	long long now = milliseconds();
@@ -433,10 +433,10 @@ static int wait_for(int (*condition)(void), long long limit)
 	return 1;
 }
 
-/* Ends all members, those too whose parents died. */
+/* Ends all members, those included that have lost their parents. */
 static void end_crowd(void)
 {
-	/* Whoever found a failure may be about to tell of it. */
+	/* A member that found a failure may be about to report it. */
 	if (any_failure())
 		doze(500);
 	crowd->stop = 1;

@@ -10,10 +10,10 @@
  *    is as it was; nothing else is written. PI futexes go to their waiters.
  *  - To mark a word nothing is looked up and, if its page is there, nothing
  *    allocated. So all words that the thread could write itself are marked.
- *  - To wake a waiter the futex has to be looked up. A lookup that fails costs one
- *    word its wakeup, and no other word anything. So as many waiters at most are
- *    forgotten as failures were made. If all lookups fail, all are forgotten: their
- *    words are marked, and whoever comes next finds that.
+ *  - To wake a waiter the futex has to be looked up. A lookup that fails loses
+ *    the wakeup of one word, and of no other. So at most as many waiters are not
+ *    woken as failures were injected. If all lookups fail, none is woken: their
+ *    words are marked, which the next thread that takes the lock finds.
  *  - A page that is not there has to be found or made. If that fails the lock is
  *    lost, and with it, where it was the link that could not be read, all locks
  *    that come later in the list. Those that come before it are not.
@@ -21,7 +21,8 @@
  *
  * The tests:
  *
- *   faults.none		Nothing fails: all words are marked, all waiters told.
+ *   faults.none		Nothing fails: all words are marked, all waiters
+ *			woken.
  *   faults.some_lookups	One lookup in three fails, with ignore-private and
  *			without, which are the same: the walk's are all shared.
  *   faults.all_lookups	All of them fail.
@@ -76,11 +77,11 @@ static const char *const death_names[] = {
 	"a thread exits", "a process exits", "a process is killed",
 };
 
-/* What the thread that is to die and the one that watches tell each other. */
+/* Shared by the thread that is to die and the one that watches it. */
 static struct control {
 	volatile pid_t tid;		/* it has registered its list */
 	volatile int go;		/* it may expose itself to failures, and die */
-	volatile int exposed;		/* whoever is to be killed may be killed */
+	volatile int exposed;		/* it may be killed, if it is to be */
 	struct robust_list_head head;
 } *control;
 
@@ -427,7 +428,7 @@ static void run_absent(struct run *run, enum death death, int probability)
 	run->touched = 0;
 	arm(PAGES, probability, MANY);
 	run_death(run);
-	/* Of a word that is marked the waiter is told. */
+	/* If a word is marked, its waiter is woken. */
 	check(run, !run->outcome.forgotten);
 	/* What is lost comes after what is not. */
 	check(run, run->outcome.last_marked < run->outcome.first_unmarked);

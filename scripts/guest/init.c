@@ -13,7 +13,7 @@
  *   guest.off=poweroff        power off at the end. Without it the machine is
  *                             restarted, which QEMU's -no-reboot takes for the
  *                             end: almost every machine can restart
- *   guest.off=stay            stay, until somebody ends the machine from outside
+ *   guest.off=stay            stay, until the machine is ended from outside
  *
  * The console is the kernel's too, and a message of the kernel may cut a line
  * of a program in two. So nothing here writes to the console: all output goes
@@ -135,8 +135,8 @@ static void relay_byte(char byte)
 }
 
 /*
- * Passes on what there is to read, without waiting for more. False once nobody
- * is left who could write.
+ * Passes on what there is to read, without waiting for more. False once no
+ * writer is left.
  */
 static int relay(int output)
 {
@@ -315,7 +315,7 @@ static pid_t start(const char *item, int output)
 	return -1;
 }
 
-/* Reaps whoever is dead, orphans too; tells whether one of them was pid. */
+/* Reaps all dead children, orphans too; returns whether one of them was pid. */
 static int reap(pid_t pid, int *status)
 {
 	int found = 0, one;
@@ -439,7 +439,7 @@ int main(void)
 	sync();
 	if (!stay)
 		reboot(off);
-	/* It did not work: whoever reads the console sees that all is done. */
+	/* It did not work, but the console already says that all is done. */
 	for (;;)
 		pause();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The story of a lock whose owner is killed, told by a program that uses only
- * what the C library offers: a robust mutex in memory shared by processes.
+ * What happens to a lock when its owner is killed, shown with only what the C
+ * library offers: a robust mutex in memory shared by processes.
  *
  * Two accounts hold 100 together. The owner takes the lock and 40 out of the
  * first account, and is killed by SIGKILL before it puts them into the second.
@@ -160,7 +160,7 @@ static int sleeps(pid_t pid)
 	return state == 'S';
 }
 
-/* Whether somebody announced, in the futex word, that he is going to wait. */
+/* Whether the futex word says that a thread is about to wait. */
 static int contended(void)
 {
 #ifdef __GLIBC__

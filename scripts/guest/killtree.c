@@ -5,17 +5,18 @@
  *
  * With musl there are only plain ones, see is_pi().
  *
- * Each mutex guards two accounts, between which its owner moves money. He keeps
- * a journal, so that whoever gets EOWNERDEAD can undo what was half done. He may
- * hold several mutexes at once, and dies with all of them.
+ * Each mutex guards two accounts, between which its owner moves money. The
+ * owner keeps a journal, so that a member that gets EOWNERDEAD can undo what
+ * was half done. It may hold several mutexes at once, and dies with all of them.
  *
  *   killtree.locks_come_in_time	Every attempt to lock ends within the time
- *			limit, whoever was killed meanwhile.
+ *			limit, whichever member was killed meanwhile.
  *   killtree.owners_died	Members were killed, and EOWNERDEAD was seen: else
  *			nothing was tested.
- *   killtree.data_is_whole	Whoever gets a mutex without EOWNERDEAD finds
- *			nothing half done, and nobody inside. The sum is right
- *			always, if need be after the journal was undone.
+ *   killtree.data_is_whole	A member that gets a mutex without EOWNERDEAD
+ *			finds nothing half done, and no other member inside. The
+ *			sum is always right, if need be after the journal was
+ *			undone.
  *   killtree.nothing_done_is_lost	All mutexes together count at least as many
  *			operations as the members completed, and at most one more
  *			for each mutex that a death left.
@@ -39,7 +40,7 @@ enum {
 /* What a mutex guards. The journal is open while the accounts may be wrong. */
 struct cell {
 	pthread_mutex_t mutex;
-	volatile int inside;		/* the member who holds it */
+	volatile int inside;		/* the member that holds it */
 	volatile int open;
 	volatile long long old[2], old_operations;
 	volatile long long account[2];
@@ -96,7 +97,7 @@ static const char *create_bank(void)
 	return NULL;
 }
 
-/* What is to be known of a mutex whose structure is the C library's secret. */
+/* The words of a mutex: its structure is private to the C library. */
 static void show_cell(int number)
 {
 	struct cell *cell = &bank->cells[number];
@@ -180,7 +181,7 @@ static int lock_in_time(struct cell *cell)
 	return pthread_mutex_timedlock(&cell->mutex, &end);
 }
 
-/* False where the mutex was only tried and is somebody else's. */
+/* False if the mutex was only tried and another member holds it. */
 static int acquire(int number)
 {
 	struct cell *cell = &bank->cells[number];
@@ -266,7 +267,7 @@ static void transfer(int first, int more)
 	linger();
 }
 
-/* Whoever was this member before may have died waiting. */
+/* The previous process of this member may have died while it waited. */
 static void enter(void)
 {
 	bank->wants[me] = 0;
@@ -305,9 +306,9 @@ static void check(void)
 
 #ifndef __GLIBC__
 /*
- * musl's pthread_mutex_unlock() empties list_op_pending before it wakes, and its
- * waiters have none set: who is killed there takes a wakeup with him that no
- * kernel can know of. The next one who locks and unlocks makes up for it.
+ * musl's pthread_mutex_unlock() clears list_op_pending before it wakes, and its
+ * waiters have none set: a kill there loses a wakeup that no kernel can know
+ * of. The next lock and unlock makes up for it.
  */
 static void wake_sleepers(int member)
 {

@@ -5,12 +5,12 @@
  *
  * The locks are bare futex words, so that no C library stands between them and the
  * kernel. Some of them have a waiter, a thread of this process; a few are PI
- * futexes; a few belong to somebody else and must stay as they are; the last one
- * is not on the list but in list_op_pending.
+ * futexes; a few have the TID of another task and must stay as they are; the
+ * last one is not on the list but in list_op_pending.
  *
  * Whether a waiter was woken is not a matter of time: once the owner is reaped,
- * nobody but this program can wake any more, and the kernel tells how many it then
- * wakes. These are the waiters that were forgotten.
+ * only this program makes wakeups, and FUTEX_WAKE returns how many waiters it
+ * woke. These are the ones that the exit did not wake.
  */
 #ifndef LOCKS_H
 #define LOCKS_H
@@ -45,7 +45,7 @@
 /* Each part needs a page table of its own, wherever there are such. */
 #define PARTS		8
 #define PART_SIZE	(4UL << 20)
-/* A TID that nobody here has. */
+/* A TID that no thread of the test has. */
 #define FOREIGN		1
 
 struct slot {
@@ -54,7 +54,7 @@ struct slot {
 };
 
 enum kind {
-	PLAIN,			/* nobody waits for it */
+	PLAIN,			/* no waiter */
 	AWAITED,		/* one waiter sleeps in FUTEX_WAIT */
 	PI,			/* one waiter sleeps in FUTEX_LOCK_PI */
 	SOMEBODY_ELSES,		/* on the list, but the word has another TID */
@@ -89,7 +89,7 @@ struct outcome {
 	int last_marked;	/* the last place in the list that is marked */
 	int pending_marked;
 	int waiters;		/* of words that are marked */
-	int forgotten;		/* those of them who sleep still */
+	int forgotten;		/* those of them that still sleep */
 };
 
 static void tell(const char *format, ...)
@@ -112,7 +112,7 @@ static void give_up(const char *what)
 {
 	printf("Bail out! %s: %s\n", what, strerror(errno));
 	fflush(stdout);
-	/* Nor must anybody stay behind. */
+	/* No process may be left behind. */
 	kill(0, SIGKILL);
 	_exit(1);
 }
@@ -198,7 +198,7 @@ static int has_waiter(int number)
 	return kind_of(number) == AWAITED || kind_of(number) == PI;
 }
 
-/* What the owner has in the word. A waiter of a PI futex sets the bit by himself. */
+/* The word at first. In that of a PI futex FUTEX_LOCK_PI sets FUTEX_WAITERS. */
 static unsigned int held_word(int number, pid_t owner)
 {
 	switch (kind_of(number)) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Memory comes to an end, and the kernel chooses a process to kill that holds a
- * thousand locks, with waiters. It is chosen because of its oom_score_adj. All words
- * must be marked, all waiters be told.
+ * thousand locks, with waiters. It is chosen because of its oom_score_adj. All
+ * words must be marked, all waiters be woken.
  *
  * The owner has written all words itself, as every owner has, so their pages are
  * there when it dies. Only in the tests of absent pages it has not: then marking a
@@ -13,8 +13,8 @@
  *				because of the owner itself.
  *   oom.group_thread		... because of another thread of the owner.
  *   oom.group_bystander	... because of another process, which lives on.
- *   oom.group_absent_pages	... because of the owner, whose locks are in memory that
- *				it has never touched.
+ *   oom.group_absent_pages	... because of the owner, with locks in memory
+ *				that it has never touched.
  *   oom.machine_owner		The machine has no memory left, because of the owner.
  *   oom.machine_bystander	... because of another process, which lives on.
  *   oom.machine_absent_pages	... because of the owner, with untouched locks.
@@ -35,7 +35,7 @@
 #define PAGE		4096
 /* What it is worth to kill a bystander's victim for */
 #define BULK		(16 << 20)
-/* Seconds until somebody is chosen and dead, in a slow guest. */
+/* Seconds until a process is chosen and dead, in a slow guest. */
 #define PATIENCE	240
 
 enum eater { OWNER, THREAD_OF_OWNER, BYSTANDER };
@@ -128,7 +128,7 @@ static int make_group(void)
 	return 1;
 }
 
-/* Until somebody dies of it, or the first lock says that the owner did. */
+/* Until a process is killed for it, or the first lock is marked. */
 static void *eat(void *unused)
 {
 	while (!control->done) {
@@ -248,7 +248,7 @@ static void run(const struct test *test)
 		status = end_of(bystander);
 		check(WIFEXITED(status));
 	}
-	/* Not every kernel counts them. Nobody else kills here. */
+	/* Not every kernel counts them. There is no other kill here. */
 	check(before < 0 || chosen(test) == before + 1);
 
 	judge_area(owner, &outcome);

@@ -10,7 +10,7 @@
  * the kernel's own work, so there are bounds:
  *
  *   soak.killtree	Every run of it passed.
- *   soak.fuzz		Every run of it passed, and somebody died in one of them.
+ *   soak.fuzz		Every run of it passed, and one of them had a death.
  *   soak.no_process_left	After each period all processes came to their end.
  *   soak.memory	Free memory has shrunk by MEMORY_BOUND at most.
  *   soak.objects	Of each kind of object that belongs to a process there are
@@ -154,7 +154,7 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-/* Free what nobody uses: pages of files, and slabs that are empty. */
+/* Free what is not in use: pages of files, and slabs that are empty. */
 static void tidy_up(void)
 {
 	DIR *slabs = opendir("/sys/kernel/slab");
@@ -297,7 +297,7 @@ static void start_job(struct job *job, const char *const *words)
 		job->output = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 		if (job->output < 0)
 			give_up("cannot make a file");
-		/* Nobody else needs it. */
+		/* The descriptor is all that is needed. */
 		unlink(path);
 	}
 	fflush(stdout);

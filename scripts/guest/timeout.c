@@ -29,7 +29,7 @@ static void time_out(int signal)
 	alarm(GRACE);
 }
 
-/* We are told to end ourselves: by an outer timeout, for instance. */
+/* A signal to end this program: from an outer timeout, for instance. */
 static void pass_on(int signal)
 {
 	(void)signal;

@@ -3,8 +3,8 @@
  * Writers of an LMDB database that are killed: see records.h for the tests.
  *
  * LMDB guards its writers, and the table of its readers, by robust mutexes in a
- * file that all processes map. Whoever gets EOWNERDEAD goes on from the last
- * committed transaction.
+ * file that all processes map. The process that gets EOWNERDEAD goes on from
+ * the last committed transaction.
  */
 #define DATABASE "lmdb"
 
@@ -24,7 +24,7 @@ static const char *text(int error)
 	return error ? mdb_strerror(error) : NULL;
 }
 
-/* An environment must not be used in a child of who opened it. */
+/* An environment must not be used in a child of the process that opened it. */
 static const char *open_environment(void)
 {
 	int error;

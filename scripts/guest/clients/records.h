@@ -4,16 +4,16 @@
  * what the programs of this directory have in common. Each one describes its
  * database in a `struct store`.
  *
- * A transaction of a writer puts some records, whose contents follow from their
- * keys, and counts one up in a record that all writers share. The writer keeps a
- * log in shared memory, which outlives him: of each transaction, that he is going
- * to begin it, and after the commit, that it is done. In every pause of the crowd
- * all are read back.
+ * A transaction of a writer puts some records, with contents that follow from
+ * their keys, and counts one up in a record that all writers share. The writer
+ * keeps a log in shared memory, which outlives it: of each transaction, that it
+ * is about to begin, and after the commit, that it is done. In every pause of
+ * the crowd all are read back.
  *
  * The tests, with the name of the database in front:
  *
- *   writers_go_on	Whoever is killed, the next writer gets the lock and ends
- *			his transaction within the time limit.
+ *   writers_go_on	Whichever writer is killed, the next one gets the lock
+ *			and ends its transaction within the time limit.
  *   writers_died	Writers were killed in mid-transaction: else nothing was
  *			tested.
  *   committed_records_read_back	All that was logged as done is there.
@@ -326,7 +326,7 @@ static void check(void)
 		fails(TRANSACTIONS_ARE_WHOLE, "the shared record counts %llu transactions, not %llu",
 		      total, book->total);
 	must_succeed(DATABASE_IS_CLEAN, "examine", store->examine());
-	/* Nobody pauses for ever, so the next writer must get on as well. */
+	/* Every pause ends, so the next writer must get the lock as well. */
 	must_succeed(WRITERS_GO_ON, "begin", store->begin(1));
 	must_succeed(WRITERS_GO_ON, "commit", store->commit());
 }

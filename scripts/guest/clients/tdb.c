@@ -4,8 +4,8 @@
  * tests.
  *
  * With TDB_MUTEX_LOCKING the locks of the hash chains, and the one of the whole
- * database, are robust mutexes in the file itself. Whoever finds a transaction
- * that was broken off in its commit rolls it back.
+ * database, are robust mutexes in the file itself. A process that finds a
+ * transaction interrupted in its commit rolls it back.
  */
 #define DATABASE "tdb"
 
@@ -137,7 +137,7 @@ static void log_message(struct tdb_context *context, enum tdb_debug_level level,
  * TDB outlives a kill, but not while a commit makes its file larger or finds a
  * larger place for what would undo it: on any kernel, some of these tests then
  * found a database with dead space in it, or one that stayed locked. So the file
- * gets the room before anybody is killed, by two transactions that are larger than
+ * gets the room before the first kill, by two transactions that are larger than
  * all those to come.
  */
 static const char *make_room(void)
