@@ -97,7 +97,7 @@ logged()
 }
 
 # What is half-written. An interrupt, an error and a normal end all remove the
-# paths that unfinished() was told of and that nobody renamed in the meantime.
+# paths that unfinished() was called with and that were not renamed since.
 
 unfinished_paths=
 exit_command=
@@ -110,7 +110,7 @@ unfinished()
 	done
 }
 
-# keep: all that unfinished() was told of is whole now.
+# keep: all that unfinished() was called with is whole now.
 keep()
 {
 	unfinished_paths=
@@ -383,8 +383,8 @@ tree_id()
 	rm -f "$tree_index.$$"
 }
 
-# git as if nobody had configured anything: the results must not depend on the
-# settings of whoever runs this, nor on who that is.
+# git without any configuration: the results must not depend on the settings or on
+# the name of the user.
 plain_git()
 {
 	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \

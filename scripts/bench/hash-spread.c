@@ -86,7 +86,7 @@ static union futex_key heap_mutexes(unsigned long i)
 	return private_key(0xffff888004a31c80, 0x55d0c0a2e2a0 + i * 40);
 }
 
-/* One in each thread's stack, whose distance is 8 MiB and a guard page */
+/* One in each thread's stack, at a distance of 8 MiB and a guard page */
 static union futex_key stacks(unsigned long i)
 {
 	return private_key(0xffff888004a31c80, 0x7f3a5b7ff9d0 - i * (0x801000));

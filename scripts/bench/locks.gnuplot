@@ -22,7 +22,7 @@ plot directory.'comparator-none' with linespoints linestyle 3 title 'comparator:
      directory.'full-none' with linespoints linestyle 1 title 'full: this series', \
      directory.'floor-none' with linespoints linestyle 4 title 'floor: a loop in user space'
 
-set title 'FUTEX\_WAITERS set, nobody waits' offset 0,-0.5
+set title 'FUTEX\_WAITERS set, no waiter' offset 0,-0.5
 plot directory.'comparator-bit' with linespoints linestyle 3 title 'comparator: locks registered, mappings searched', \
      directory.'notify-bit' with linespoints linestyle 5 title 'notify: user space, one FUTEX\_WAKE a lock', \
      directory.'base-bit' with linespoints linestyle 2 title 'base: its own walk, limit lifted', \

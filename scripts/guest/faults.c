@@ -11,9 +11,9 @@
  *  - To mark a word nothing is looked up and, if its page is there, nothing
  *    allocated. So all words that the thread could write itself are marked.
  *  - To wake a waiter the futex has to be looked up. A lookup that fails loses
- *    the wakeup of one word, and of no other. So at most as many waiters are not
- *    woken as failures were injected. If all lookups fail, none is woken: their
- *    words are marked, which the next thread that takes the lock finds.
+ *    the wakeup of one word, and of no other. So at most as many waiters are
+ *    not woken as failures were injected. If all lookups fail, none is woken:
+ *    their words are marked, which the next thread that takes the lock finds.
  *  - A page that is not there has to be found or made. If that fails the lock is
  *    lost, and with it, where it was the link that could not be read, all locks
  *    that come later in the list. Those that come before it are not.

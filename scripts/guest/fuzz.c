@@ -9,8 +9,9 @@
  * the memory must hold now, to the last byte, and how many waiters of each word
  * must have been woken:
  *
- *  - An entry is where a pointer leads, bit 0 of which tells that the lock is a
- *    PI futex. Its word is futex_offset bytes on, modulo the size of addresses.
+ *  - An entry is where a pointer leads. Bit 0 of the pointer says that the lock
+ *    is a PI futex. Its word is futex_offset bytes on, modulo the size of
+ *    addresses.
  *  - A word with the TID of the dying thread keeps FUTEX_WAITERS, gets
  *    FUTEX_OWNER_DIED and loses the rest, if it is aligned and may be written.
  *    One waiter is woken if FUTEX_WAITERS was set, none of a PI futex. Nothing
@@ -22,17 +23,17 @@
  *    has another TID or none, one waiter is woken, unless an owner has
  *    FUTEX_WAITERS and so will wake it, or it is a PI futex.
  *  - NULL is no lock.
- *  - Of a thread with a list of each word size, the wide one comes first.
+ *  - If a thread has a native and a compat list, the native one comes first.
  *
  * That is the test fuzz.lists. In fuzz.under_fire other threads and another
  * process rewrite pointers, words and mappings while the victim dies. Then nothing
- * can be said about the list, but: the victim's death ends, words that never hold
- * its TID keep what they have, and any other word has a value that somebody wrote,
- * or that of a marked lock.
+ * can be said about the list, but: the victim's exit ends, words that never
+ * hold its TID keep what they have, and any other word has a value that an
+ * attacker wrote, or that of a marked lock.
  *
  * How it is fast. The creator of the victim waits in clone() with CLONE_VFORK,
  * until the walk is over. Waiters are not started for a list but sleep at a
- * gate, and are requeued from there to a word and back. The requeueing tells
+ * gate, and are requeued from there to a word and back. The requeue returns
  * how many it moved, and so how many still slept, without any waiting.
  *
  * The death number n of seed s is death number 0 of seed s + n. So whatever goes
@@ -207,7 +208,7 @@ static struct memory memories[KINDS];
 /* The low views, one after the other. Neither 2^30 nor its multiples are here. */
 static uintptr_t next_low = 0x50000000;
 
-/* A free range with a page before and behind that nobody can use */
+/* A free range, with a page before and one behind that stay unused */
 static char *reserve(bool low)
 {
 	size_t size = ARENA_SIZE + HUGE_PAGE * 2;
@@ -438,7 +439,7 @@ struct spot {
 	int most;
 };
 
-/* A word whose TID is filled in, though it is not aligned */
+/* A word that gets the TID of the victim, though it is not aligned */
 struct explicit_word {
 	__u32 at;
 	__u32 word;
@@ -481,11 +482,11 @@ static struct job {
 	__u32 go[THREADS_MAX];
 	__u32 ready;
 	__u32 trouble_failed;
-	/* For who watches */
+	/* For the process that watches */
 	unsigned long long seed;
 	unsigned long long done;
 	unsigned long long failures;
-	/* For who lights the fire */
+	/* For the process that controls the attackers */
 	__u32 round;
 	__u32 stop;
 	__u32 idle;
@@ -1553,7 +1554,7 @@ static bool place_waiters(void)
 	return true;
 }
 
-/* Take back who still sleeps; was it the right number of each word? */
+/* Requeue the waiters that still sleep. Is their number right for each word? */
 static bool check_waiters(void)
 {
 	double end = now() + limit / 2;
@@ -1750,8 +1751,8 @@ static bool fuzz_one(void)
 
 /*
  * A lock under fire is 32 bytes. Attackers write its word, and its link. All the
- * rest is constant: some words that are nobody's, and one more entry, before which
- * stands such a word, and whose link leads on.
+ * rest is constant: some words without an owner, and one more entry, which has
+ * such a word before it and a link that leads on.
  */
 #define FIRE_STRIDE	32
 #define FIRE_WORD	4
@@ -1791,7 +1792,7 @@ static __u32 canary(__u32 lock, __u32 place)
 	return values[(lock * 5 + place / 4 * 3 + lock / 8) % 8];
 }
 
-/* Write from an attacker, who must survive what the others do to the page. */
+/* Write from an attacker, which must survive what others do to the page. */
 static void fire_write(const struct memory *memory, __u32 at,
 		       const void *data, __u32 size)
 {
@@ -1850,7 +1851,7 @@ static __u64 fire_target(const struct memory *memory, struct dice *dice)
 	}
 }
 
-/* Never that of a marked lock: who finds one knows that the kernel wrote it. */
+/* Never that of a marked lock: if one is found, the kernel wrote it. */
 static __u32 fire_word(struct dice *dice)
 {
 	__u32 bits = roll(dice, 4) << 30;
@@ -2324,7 +2325,7 @@ static bool run_test(void)
 	return right;
 }
 
-/* Huge pages for one memory. Who is not root gets none, and goes without. */
+/* Huge pages for one memory. Without root there are none, and none are used. */
 static long set_huge_pages(long count)
 {
 	FILE *file = fopen("/proc/sys/vm/nr_hugepages", "r+");

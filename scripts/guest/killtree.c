@@ -7,7 +7,8 @@
  *
  * Each mutex guards two accounts, between which its owner moves money. The
  * owner keeps a journal, so that a member that gets EOWNERDEAD can undo what
- * was half done. It may hold several mutexes at once, and dies with all of them.
+ * was half done. It may hold several mutexes at once, and dies with all of
+ * them.
  *
  *   killtree.locks_come_in_time	Every attempt to lock ends within the time
  *			limit, whichever member was killed meanwhile.
@@ -97,7 +98,7 @@ static const char *create_bank(void)
 	return NULL;
 }
 
-/* The words of a mutex: its structure is private to the C library. */
+/* What can be shown of a mutex with a structure private to the C library. */
 static void show_cell(int number)
 {
 	struct cell *cell = &bank->cells[number];

@@ -267,7 +267,7 @@ static int bench(const char *what, const char *label)
 	char path[256];
 	FILE *file = fopen(ROOT "/proc/sys/kernel/sched_rt_runtime_us", "w");
 
-	/* By default real-time threads must leave time to others: here to none. */
+	/* By default real-time threads leave 5 % of the time to others. */
 	if (file) {
 		fputs("-1\n", file);
 		fclose(file);

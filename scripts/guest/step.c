@@ -4,36 +4,37 @@
  *
  * For each function below, and for n = 0, 1, 2, ... until the function has come
  * to its end: a fresh victim is stepped through n instructions and killed by
- * SIGKILL. Two others want the lock, one that sleeps for it already where there
- * is something to sleep for, and one that comes after the death. Each must get
+ * SIGKILL. Two others take the lock, one that already sleeps on it where there
+ * is something to sleep on, and one that comes after the death. Each must get
  * it, by 0 or EOWNERDEAD. Two accounts hold 100 together, and the victim moves
- * 40 from one to the other: who gets 0 must find 100, else he is deceived.
+ * 40 from one to the other: with 0 a process must find 100. If not, it sees
+ * inconsistent data, which the output calls "deceived".
  *
- * A step into a system call that sleeps ends when somebody does what the victim
- * waits for. Once for each such call the victim is killed asleep.
+ * A step into a system call that sleeps ends when another process does what the
+ * victim waits for. Once for each such call the victim is killed asleep.
  *
- * Nobody gets the lock any more if all who are left sleep. Then the question is
- * whose fault that is. What the kernel has to do follows from three things in
- * the victim's memory at its last moment: the word, list_op_pending, and whether
- * the mutex is on the list. It must mark the word if that has the victim's TID
- * and one of the two leads to it, and wake one waiter if the word had
- * FUTEX_WAITERS; it must wake one waiter if the mutex is pending with a word that
- * has no TID, or another TID and no FUTEX_WAITERS. If it did all that, the C
- * library has left the lock in a state out of which nothing leads. That is a hole
- * of the library and no failure: it is counted by itself and shown with the
- * instruction. All else is a hang, and a failure.
+ * If all processes that are left sleep, none gets the lock any more. Then the
+ * question is what caused that. What the kernel has to do follows from three
+ * things in the victim's memory at its last moment: the word, list_op_pending,
+ * and whether the mutex is on the list. It must mark the word if that has the
+ * victim's TID and one of the two leads to it, and wake one waiter if the word
+ * had FUTEX_WAITERS; it must wake one waiter if the mutex is pending with a
+ * word that has no TID, or another TID and no FUTEX_WAITERS. If it did all
+ * that, the C library has left the lock in a state out of which nothing leads.
+ * That is a hole of the library and no failure: it is counted by itself and
+ * shown with the instruction. All else is a hang, and a failure.
  *
- * A condition variable has no owner that a kernel could find out about. Whether
- * it can still be used after the death is found out as well, and is no failure.
+ * A condition variable has no owner that a kernel could know of. Whether it can
+ * still be used after the death is tested as well, and is no failure.
  *
  * usage: step [STRIDE [TEST [PATIENCE]]]
  *
- *	STRIDE    try each so manieth instruction (1)
+ *	STRIDE    try every STRIDE-th instruction (1)
  *	TEST      only tests that have this in their names (all)
  *	PATIENCE  seconds that anything may take (20)
  *
- * The output is KTAP. The exit status is 0 if nobody hung or was deceived. The
- * machine is x86, of either word size.
+ * The output is KTAP. The exit status is 0 if no process hung or saw
+ * inconsistent data. The machine is x86, of either word size.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -82,7 +83,7 @@
 #define ELF_SYMBOL Elf32_Sym
 #endif
 
-/* Nobody here holds more locks than this. */
+/* No process here holds more locks than this. */
 #define LIST_MAX 16
 
 /* So many failures of one test are shown, the others only counted. */
@@ -118,9 +119,9 @@ struct scenario {
 	const char *name;
 	void (*before)(void);		/* what the victim does at full speed */
 	void (*act)(void);		/* what it is stepped through */
-	bool held;			/* somebody else has the lock at first */
-	bool left;			/* somebody died with the lock before */
-	bool awaited;			/* somebody waits before the first step */
+	bool held;			/* another process holds it first */
+	bool left;			/* an owner died with the lock before */
+	bool awaited;			/* a waiter before the first step */
 	bool cond;
 };
 
@@ -428,8 +429,8 @@ struct patience {
 };
 
 /*
- * Whether it is in vain to wait on: everybody rests, so that none is left who would
- * wake another; or the patience is over. A process that was woken but gets no CPU
+ * Whether it is in vain to wait on: all processes rest, so that none is left to
+ * wake another; or the time is over. A process that was woken but gets no CPU
  * does not rest, so a busy machine is not taken for a hang.
  */
 static bool in_vain(struct patience *patience)
@@ -448,7 +449,7 @@ static bool in_vain(struct patience *patience)
 	return patience->rested > QUIET || patience->waited > patience_max;
 }
 
-/* Whether both come to their end, who may be the same. */
+/* Whether both come to their end; they may be the same. */
 static bool finish(struct claim *one, struct claim *other)
 {
 	struct patience patience = {};
@@ -469,7 +470,7 @@ static void settle(struct claim *claim)
 			break;
 }
 
-/* Somebody shall want the lock. */
+/* Start a process that takes the lock, unless one still waits for it. */
 static void want_early(void)
 {
 	if (stage->early.pid && !stage->early.done)
@@ -487,8 +488,8 @@ static void release(void)
 }
 
 /*
- * The kernel is not asked for the head: it is the one who is judged. The link of a
- * mutex that is alone on the list leads to it.
+ * The kernel is not asked for the head, as it is what is tested. The link of a
+ * mutex that is alone on the list leads to the head.
  */
 static void find_head(void)
 {
@@ -532,7 +533,10 @@ static int set_stage(void)
 
 enum progress { STOPPED, SLEEPS, GONE };
 
-/* Until the victim has stopped; or is seen asleep thrice, if it may, or for ever. */
+/*
+ * Until the victim has stopped; or is seen asleep three times, if it may sleep,
+ * or for ever.
+ */
 static enum progress await_stop(bool may_sleep)
 {
 	struct patience patience = {};
@@ -585,7 +589,7 @@ static enum progress step_on(const struct scenario *scenario, bool last)
 	if (progress != SLEEPS || last)
 		return progress;
 
-	/* Let somebody queue behind the victim, and then give it what it wants. */
+	/* Queue a waiter behind the victim, then end the victim's wait. */
 	want_early();
 	if (scenario->cond && !stage->ready) {
 		start(&stage->helper, make_ready);
@@ -636,7 +640,7 @@ static void look(struct moment *moment)
 	moment->sleepers = sleepers() - (moment->asleep && moment->pending);
 }
 
-/* Whether the kernel has done what it had to. Who comes later needs no wakeup. */
+/* Whether the kernel has done what it had to. A later claim needs no wakeup. */
 static bool kernel_was_right(const struct moment *moment, const struct claim *claim)
 {
 	if (moment->must_mark && (*word() & FUTEX_TID_MASK) == moment->tid)
