@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Who may ask for whose list with get_robust_list(): users, programs that act
- * for another user, programs that replace one another while somebody asks, and
- * callers of the other word size.
+ * The permission check of get_robust_list(): other users, programs that run
+ * with the credentials of another user, programs that exec one another during
+ * the call, and callers of the other word size.
  *
- * A pointer to a list tells where a program keeps its memory. It is for those
- * that could read the memory itself with ptrace, and for nobody else.
+ * A pointer to a list discloses where a program keeps its memory. The call
+ * requires the right to read that memory by ptrace.
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -29,8 +29,8 @@
 #define UNTOUCHED	((uintptr_t)0x300)
 
 /*
- * The programs are this one. It is told by its environment which of them it
- * is, and finds the board, which it shares with the test, as an open file.
+ * The programs are this one. Its environment says which of them it is, and the
+ * board, which it shares with the test, is an open file.
  */
 #define ROLE		"ROBUST_ROLE"
 #define BOARD_FD	100
@@ -65,7 +65,7 @@ struct board {
 	futex_t stop;
 	/* Programs lose the signal that their parent's death would send */
 	long long deadline;
-	/* Who the program acts for; it is ready once tid is set */
+	/* The IDs that the program runs with; it is ready once tid is set */
 	uid_t euid;
 	gid_t egid;
 	futex_t tid;
@@ -138,7 +138,7 @@ static void *exec_setuid(void *arg)
 	return NULL;
 }
 
-/* One half of the loop of programs: it runs without anybody's rights */
+/* One half of the loop of programs: it runs without any rights */
 static void be_plain(struct board *board)
 {
 	pthread_t thread;
@@ -256,7 +256,7 @@ static bool copy_program(const char *path, mode_t mode)
 	return !got && !fchmod(to, mode) && !close(to);
 }
 
-/* Nobody's process, as far as the kernel knows from the moment it execs */
+/* A process of the user NOBODY, to the kernel from its exec on */
 static pid_t start_program(const char *path, const char *role)
 {
 	pid_t pid = fork();
@@ -279,8 +279,8 @@ static void end_program(pid_t pid)
 }
 
 /*
- * Ask as another user would, who is there to stay: no capability is left for
- * the time. Returns 0 or the error number.
+ * Ask as another user would, with other real and effective IDs: no capability
+ * is effective meanwhile. Returns 0 or the error number.
  */
 static int ask_as(uid_t uid, gid_t gid, pid_t pid, uintptr_t *seen, size_t *len)
 {
@@ -336,7 +336,7 @@ FIXTURE_VARIANT_ADD(program, setuid_that_gave_up_its_rights) {
 	.drop = true,
 };
 
-/* Whose text its user must not read */
+/* A program with text that its user must not read */
 FIXTURE_VARIANT_ADD(program, execute_only) {
 	.mode = 0711,
 };
@@ -412,10 +412,10 @@ FIXTURE_TEARDOWN(program)
 }
 
 /*
- * Querying promises -EPERM to the user who started a program that runs with
- * the rights of another, or that may not be read, and stores nothing then. It
- * is not the user who started it that decides. The plain program, which the
- * user may read, shows that it is not all refused.
+ * Querying returns -EPERM to the user that started a program which runs with
+ * the rights of another, or which may not be read, and stores nothing then. The
+ * user that started it does not count. The plain program, which the user may
+ * read, shows that not every query is refused.
  */
 TEST_F(program, is_open_to_its_user_or_not)
 {
@@ -440,7 +440,7 @@ TEST_F(program, has_threads_as_open_as_itself)
 	EXPECT_EQ(variant->granted ? HEAD_SIZE : 1, len);
 }
 
-/* Root may read any program's memory, and so be told where its list is. */
+/* Root may read any program's memory, and so also query where its list is. */
 TEST_F(program, is_open_to_root)
 {
 	uintptr_t seen = UNTOUCHED;
@@ -718,12 +718,12 @@ TEST_F_TIMEOUT(exec, never_shows_the_list_of_the_new_program, 60)
 /*
  * Callers of both word sizes. On x86, 64-bit programs can make the system calls
  * of 32-bit ones, and the other way round. For the kernel it is the call that
- * counts. Here "wide" is what is done by 64-bit calls, "narrow" by 32-bit ones.
+ * counts. In names, "wide" stands for 64-bit calls, "narrow" for 32-bit ones.
  */
 #define WIDE_HEAD_SIZE		24
 #define NARROW_HEAD_SIZE	12
 
-/* Nothing is mapped there. Half of the wide one is not the narrow one */
+/* Nothing is mapped there. Half of the 64-bit one is not the 32-bit one */
 #define WIDE_LIST	0x600000001000ULL
 #define NARROW_LIST	0x400U
 
@@ -1064,8 +1064,8 @@ TEST_F(sizes, shows_the_wide_list_to_a_wide_caller)
 
 /*
  * A 32-bit caller sees the other one, with the size of a 32-bit head, and NULL
- * if there is none: no half of a 64-bit pointer. Both answers are 4 bytes wide
- * and spare their neighbours.
+ * if there is none: no half of a 64-bit pointer. Both results have 4 bytes, and
+ * what is next to them is not changed.
  */
 TEST_F(sizes, shows_the_narrow_list_to_a_narrow_caller)
 {
@@ -1138,7 +1138,7 @@ TEST_F(own, refuses_the_size_of_the_other_head)
 	EXPECT_EQ(NARROW_LIST, self->answer->narrow_list);
 }
 
-/* Callers of either size are told that a thread is not there, and no more. */
+/* Callers of either size get ESRCH for a thread that is not there. */
 TEST_F(own, finds_no_thread_that_is_not_there)
 {
 	EXPECT_EQ(ESRCH, ask_narrow(self->answer, -1));

@@ -12,8 +12,8 @@
  * to the same memory, but registered no list.
  *
  * All threads share one CPU. If it may, the program gives the creator the
- * highest priority and the dying thread the next, both real-time ones: whoever
- * is woken by the dying thread runs after it is measured, and the creator takes
+ * highest priority and the dying thread the next, both real-time ones: a waiter
+ * that the dying thread wakes runs after it is measured, and the creator takes
  * over at the next point where the kernel looks for that, which is very near
  * with CONFIG_PREEMPT_VOLUNTARY. Without any preemption in the kernel it is the
  * end of the exit, which takes longer and varies more.
@@ -23,8 +23,8 @@
  * between makes a run longer, which is why the median is what counts.
  *
  * The program can measure the kernels of two other designs as well: those
- * without any robust futexes, and the one for comparison that learns of each
- * lock by a system call, see FUTEX_REGISTER below.
+ * without any robust futexes, and the one for comparison, in which each lock is
+ * registered by a system call, see FUTEX_REGISTER below.
  */
 #define _GNU_SOURCE
 #include <assert.h>
@@ -91,8 +91,9 @@ enum memory { SHARED, PRIVATE, MEMORIES };
 enum order { ORDERED, SHUFFLED, ORDERS };
 
 /*
- * Who waits: nobody; nobody, but all words say so; a thread at one lock in a
- * thousand, and only these words say so; the same, and all words say so.
+ * Waiters: none; none, but FUTEX_WAITERS is set in all words; a thread at one
+ * lock in a thousand, and it is set only in these words; the same, and it is
+ * set in all words.
  */
 enum waiters { NONE, BIT, ASLEEP, CROWDED, WAITERS };
 
@@ -288,7 +289,7 @@ static void fill(long count, enum waiters waiters, __u32 tid)
 	}
 }
 
-/* Wake who still sleeps at a lock, and tell how many there were. */
+/* Wake what still sleeps at a lock. Returns the number of waiters woken. */
 static long wake_sleepers(long count)
 {
 	long woken = 0;
@@ -626,12 +627,12 @@ static void measure_variant(enum memory memory, enum order order, enum waiters w
 		end_sleepers();
 	}
 
-	/* A kernel that was told of each lock by itself knows no order. */
+	/* A kernel that registers each lock by itself knows no order. */
 	if (wanted("exit") && (has_list || (has_register && order == ORDERED)))
 		measure_exit(variant, count, waiters, without);
 	if (wanted("floor") && waiters == NONE)
 		measure_floor(variant, count);
-	/* Without a waiter there is nothing to notify anybody of. */
+	/* Without a waiter there is no wakeup to make. */
 	if (wanted("notify") && waiters != NONE && waiters != ASLEEP && order == ORDERED)
 		measure_notify(variant, count, waiters);
 }

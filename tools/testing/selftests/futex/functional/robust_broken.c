@@ -83,7 +83,7 @@ static int shared_file(char **memory, size_t size)
 }
 
 /*
- * Pointers that lead nowhere. Each may be any of the pointers that the kernel
+ * Bad pointers. Each may be any of the pointers that the kernel
  * follows: the registered one, the first one, one in a lock, the pending one.
  */
 FIXTURE(pointer)
@@ -223,7 +223,7 @@ TEST_F(pointer, in_a_lock)
 	EXPECT_EQ((size_t)NR_LOCKS, count(self->locks, NR_LOCKS, MARKED));
 }
 
-/* A list that is bad from the start marks nothing and harms nobody. */
+/* A list that is bad from the start marks nothing and does no harm. */
 TEST_F(pointer, in_the_head)
 {
 	ASSERT_TRUE(victim_start(self->victim));
@@ -655,7 +655,7 @@ TEST_F(list, whose_links_have_another_highest_bit)
 /*
  * NULL leads to no lock, whether something is pending or not. With this offset
  * the lock at address 0 would have a word that can be seen. The pending lock
- * shows that the walk took place: its entry is nowhere, but its word is.
+ * shows that the walk took place: its entry is not mapped, but its word is.
  */
 TEST_F(list, that_leads_to_null)
 {

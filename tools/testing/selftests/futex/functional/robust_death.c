@@ -313,8 +313,8 @@ TEST_F(end, wakes_one_waiter)
 }
 
 /*
- * Whoever sleeps on a word without FUTEX_WAITERS has asked for no wakeup and
- * gets none.
+ * A waiter that sleeps on a word without FUTEX_WAITERS has requested no wakeup
+ * and gets none.
  */
 TEST_F(end, wakes_nobody_without_the_waiters_bit)
 {
@@ -470,8 +470,8 @@ TEST(waiter_in_private_memory_is_woken)
 }
 
 /*
- * A thread whose locks are at hand: they are in memory that the other threads
- * have just written.
+ * A thread with locks in pages that are mapped: the other threads have just
+ * written to them.
  */
 FIXTURE(at_hand)
 {
@@ -717,8 +717,8 @@ static void run_waiter_in_pid_namespace(struct victim *victim)
 }
 
 /*
- * A lock may be shared between PID namespaces: whoever waits in another than
- * the owner is woken as well, from inside to outside and the other way round.
+ * A lock may be shared between PID namespaces: a waiter in another one than the
+ * owner is woken as well, from inside to outside and the other way round.
  */
 TEST(waiter_outside_the_pid_namespace_is_woken)
 {

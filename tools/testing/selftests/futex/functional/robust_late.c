@@ -161,7 +161,7 @@ static struct fuse_attr attributes(struct late *late, __u64 node)
 /* No attribute and no name is asked for twice */
 #define VALID_SECONDS	1000000
 
-/* How late the end of a victim is told that its file is flushed */
+/* Delay of the reply to the flush of the file, when a victim ends */
 #define FLUSH_DELAY	2000
 
 /* Others have the file open as well: they do not wait */
@@ -582,8 +582,9 @@ static bool lacks_userfaultfd(struct victim *victim)
 }
 
 /*
- * A list of 32-bit words, all of it at low addresses. One lock is on it, at
- * hand, and leads to one whose page never comes; another is pending.
+ * A list of 32-bit words, all of it at low addresses. One lock is on it, in a
+ * page that is mapped, and leads to one in a page that never comes; another is
+ * pending.
  */
 #define NR_NARROW	2
 

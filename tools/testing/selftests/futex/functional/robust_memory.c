@@ -170,10 +170,10 @@ static bool map_at(char *at, size_t size, int prot, int flags, int fd,
 
 /*
  * On some architectures one page may be at several addresses only if these are
- * the same modulo a number of megabytes, for the cache's sake. They give memory
- * of a file to who asks for an address only if that and the place in the file
- * differ by a number, modulo that one, which is the file's and not known: where
- * the kernel maps it by itself tells. The areas have places that fit.
+ * the same modulo a number of megabytes, for the cache's sake. There a file can
+ * be mapped at a fixed address only if that and the place in the file differ by
+ * a number, modulo that one, which is the file's and not known: it follows from
+ * the address that the kernel chooses. The areas have places that fit.
  */
 #define COLOURS		(16 * 1024 * 1024)
 #define FILE_SIZE	(4 * COLOURS)
@@ -258,7 +258,7 @@ static int open_tmpfs(size_t size)
 	return -1;
 }
 
-/* A userfaultfd that is told of missing pages in the area of words */
+/* A userfaultfd for missing pages in the area of words */
 static int open_uffd(struct area *area)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -643,7 +643,7 @@ static bool look_after_death(struct area *area, __u32 tid)
 		return !fstat(area->fd, &stat) && !stat.st_size &&
 		       !ftruncate(area->fd, FILE_SIZE);
 	case UFFD_MISSING:
-		/* Nobody has waited for the answer to a question of the dead */
+		/* The dead thread has not waited for an answer to a fault */
 		if (poll(&event, 1, 0) > 0)
 			return false;
 		close(area->fd);
@@ -916,7 +916,7 @@ FIXTURE_VARIANT_ADD(kind, swapped_shared) {
 	.kind = SWAPPED_SHARED,
 };
 
-/* Somebody watches over pages that may go missing, and none is missing */
+/* A userfaultfd is registered for missing pages, and none is missing */
 FIXTURE_VARIANT_ADD(kind, userfaultfd_present) {
 	.kind = UFFD_PRESENT,
 };
@@ -943,8 +943,8 @@ FIXTURE_VARIANT_ADD(kind, truncated_file) {
 };
 
 /*
- * The kernel asks nobody for the pages of a thread that exits, so they are out
- * of reach. For a thread that execs it does ask: see robust_walk.
+ * The kernel asks no userfaultfd for the pages of a thread that exits, so they
+ * are out of reach. For a thread that execs it does ask: see robust_walk.
  */
 FIXTURE_VARIANT_ADD(kind, userfaultfd_missing) {
 	.kind = UFFD_MISSING,
@@ -1005,7 +1005,7 @@ TEST_F(kind, has_its_locks_marked_if_they_can_be_written)
 /*
  * One waiter is woken of a lock that is marked, and none of one that is not.
  * Here it is the last of its kind, and the neighbour behind it shows that the
- * waking goes on. Nobody can wait for what is in a page that is missing.
+ * waking goes on. A word in a page that is missing can have no waiter.
  */
 TEST_F(kind, has_a_waiter_woken_if_its_lock_is_marked)
 {

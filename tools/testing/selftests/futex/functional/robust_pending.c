@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * list_op_pending: the lock that a thread was taking or releasing when it
- * died. Where in that it was is told by three things alone: whether the lock
+ * died. Where in that it was follows from three things alone: whether the lock
  * is on the list already or still, what its word holds, and whether it is a PI
  * futex. Each variant is one moment.
  */
@@ -227,9 +227,9 @@ TEST_F(moment, leaves_the_right_word)
 }
 
 /*
- * A pending lock promises one wakeup where the dying thread may have owed one
- * that nobody else will make, and none where not. Never are there two, even
- * if the lock is on the list as well.
+ * For a pending lock one wakeup is made if the dying thread may have left one
+ * undone that no other thread will make, and none if not. Never are there two,
+ * even if the lock is on the list as well.
  */
 TEST_F(moment, wakes_the_right_number)
 {
@@ -285,8 +285,8 @@ TEST_F(pending, null_is_no_lock)
 }
 
 /*
- * Nor is it one if there is a list beside it. The only lock of that has its
- * entry nowhere, but a word that can be seen, which shows that the walk took
+ * Nor is it one if there is a list beside it. The only lock of that has an
+ * entry that is not mapped, but a word that is, which shows that the walk took
  * place.
  */
 TEST_F(pending, null_is_no_lock_beside_a_list)
@@ -324,8 +324,8 @@ static void *change_pending_when_woken(void *arg)
 
 /*
  * list_op_pending is read before anything is woken: once its first lock is
- * marked, those who share the memory may take the thread for dead, and use the
- * memory of its head again. The list is so long that one of them has the time.
+ * marked, threads that share the memory may take the thread for dead, and use
+ * the memory of its head again. The list is long enough to give them the time.
  */
 TEST(pending_is_read_before_anything_is_woken)
 {
@@ -408,8 +408,8 @@ TEST_F(pending, is_the_same_with_another_pi_bit)
 }
 
 /*
- * A pending lock is handled last: whoever finds it marked finds all locks of
- * the list marked. Seen from another CPU; with one CPU this proves nothing.
+ * A pending lock is handled last: once it is marked, all locks of the list are
+ * marked. Seen from another CPU; with one CPU this proves nothing.
  */
 TEST_F(pending, is_handled_last)
 {

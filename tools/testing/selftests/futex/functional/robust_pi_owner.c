@@ -130,7 +130,7 @@ FIXTURE(exec)
 	struct owner owner;
 };
 
-/* Without the C library, whose data the test is using at the same time */
+/* Without the C library, as the test is using its data at the same time */
 static int run_owner(void *arg)
 {
 	struct owner *owner = arg;

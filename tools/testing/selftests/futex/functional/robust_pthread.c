@@ -60,7 +60,7 @@ static int init_mutex(pthread_mutex_t *mutex, int protocol)
 struct shared {
 	pthread_mutex_t mutex;
 	pthread_cond_t condition;
-	/* What those who sleep on the condition wait for; the mutex guards it */
+	/* What sleepers on the condition wait for; the mutex guards it */
 	futex_t fulfilled;
 	futex_t locked;
 	futex_t go;
@@ -248,7 +248,7 @@ static bool owner_dies(struct shared *shared, child_fn child, pid_t *owner)
 	return true;
 }
 
-/* A mutex whose owner was killed is acquired, with EOWNERDEAD to say so. */
+/* A lock of a mutex with a killed owner succeeds and returns EOWNERDEAD. */
 TEST_F(mutex, of_a_killed_process_is_acquired)
 {
 	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
@@ -294,7 +294,7 @@ TEST_F(mutex, is_as_new_when_made_consistent)
 	EXPECT_EQ(0, pthread_mutex_unlock(&self->shared->mutex));
 }
 
-/* Whoever unlocks it without has given it up for all. */
+/* An unlock without pthread_mutex_consistent() makes it unusable for all. */
 TEST_F(mutex, is_lost_when_not_made_consistent)
 {
 	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
@@ -429,7 +429,7 @@ static bool all_got_it(struct shared *shared, pid_t owner)
 
 /*
  * Those that sleep when the owner is killed all get the mutex in turn. The
- * first one is told of the death and repairs what it finds.
+ * first one gets EOWNERDEAD and repairs what it finds.
  */
 TEST_F(waiters, recover_and_go_on)
 {
@@ -455,9 +455,9 @@ TEST_F(waiters, die_one_after_the_other_at_once)
 }
 
 /*
- * Those who sleep on a condition variable do not hold its mutex, but have to
+ * Threads that sleep on a condition variable do not hold its mutex, but have to
  * get it back before they return. They count themselves with the mutex held:
- * whoever acquires it after all are counted finds all of them asleep.
+ * once it is acquired after all are counted, all of them are asleep.
  */
 FIXTURE(condition)
 {
@@ -516,7 +516,7 @@ static int await_condition(struct shared *shared)
 	return ret;
 }
 
-/* The first one is told of the owner's death and repairs, the others go on */
+/* The first one gets EOWNERDEAD and repairs, the others go on */
 static void await_and_recover(struct shared *shared)
 {
 	int ret = await_condition(shared);
@@ -530,7 +530,7 @@ static void await_and_recover(struct shared *shared)
 	pthread_mutex_unlock(&shared->mutex);
 }
 
-/* Nobody dies that holds the mutex */
+/* No owner of the mutex dies */
 static void await_and_go_on(struct shared *shared)
 {
 	if (await_condition(shared))
@@ -640,7 +640,7 @@ TEST_F(condition, is_left_with_the_news_of_a_death_when_the_time_is_up)
 	EXPECT_EQ(0U, self->shared->failed);
 }
 
-/* Whoever is killed asleep on the condition takes no mutex with him. */
+/* A kill of a sleeper on the condition does not cost the mutex. */
 TEST_F(condition, of_a_killed_sleeper_leaves_the_mutex_free)
 {
 	ASSERT_TRUE(start_sleepers(self->shared, self->pids, 1,

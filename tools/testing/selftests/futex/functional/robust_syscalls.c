@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * set_robust_list() and get_robust_list(): what they take, what they refuse,
- * and whose list it is after fork, clone and exec.
+ * and which thread has the list after fork, clone and exec.
  */
 #include <sched.h>
 #include <sys/types.h>
@@ -307,7 +307,7 @@ TEST_F(process, is_not_found_when_it_is_gone)
 	EXPECT_EQ(ESRCH, errno);
 }
 
-/* A negative number is nobody's PID, and not a process group either. */
+/* A negative number is no PID, and not a process group either. */
 TEST(negative_pid_is_not_found)
 {
 	uintptr_t seen;

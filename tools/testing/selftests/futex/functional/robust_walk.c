@@ -309,7 +309,7 @@ static void sleep_on(struct latecomer *latecomer, futex_t *word)
 		latecomer->nr_lost++;
 	else if (!error)
 		latecomer->nr_woken++;
-	/* The next owner passes it on to whoever waits besides. */
+	/* The next owner passes it on to another waiter. */
 	futex_wake(word, 1, 0);
 }
 
@@ -331,8 +331,8 @@ static void *sleep_just_ahead_of_the_walk(void *arg)
 }
 
 /*
- * Who goes to sleep on a lock while it is being marked either finds it marked
- * and does not sleep, or is asleep in time to be woken. The walk changes the
+ * A waiter that goes to sleep on a lock while it is marked either finds it
+ * marked and does not sleep, or is asleep in time to be woken. The walk changes the
  * word and then looks for sleepers, a sleeper queues itself and then looks at
  * the word: if either of them did the second before all others could see the
  * first, as some CPUs like to, both would miss each other.
@@ -431,8 +431,8 @@ TEST_F_TIMEOUT(million, have_their_waiters_woken, 240)
 /*
  * A task that shares the CPU with the dying one, and looks how far the walk has
  * come whenever it runs. It runs on that CPU alone. So if it ever sees a list
- * of which a part is marked, the walk has let it run; and a kernel that lets
- * nobody preempt it has done so by its own will.
+ * of which a part is marked, the walk has let it run; without preemption in the
+ * kernel, that is a reschedule that the walk asked for.
  */
 struct observer {
 	pid_t pid;
@@ -608,7 +608,7 @@ TEST_F_TIMEOUT(neighbour, runs_during_the_walk, 120)
 }
 
 /*
- * Pages that somebody has to bring, one lock in each. The victim's process has
+ * Pages that the test has to bring, one lock in each. The victim's process has
  * a userfaultfd, and the test has a copy of that and brings the pages. They are
  * of a file, so that the test sees them too; it must not touch those that were
  * not brought.
@@ -646,7 +646,7 @@ static int slow_count_marked(struct slow *slow)
 {
 	int i, marked = 0;
 
-	/* A page that nobody has brought holds zeroes now */
+	/* A page that was not brought holds zeroes now */
 	for (i = 0; i < NR_SLOW; i++)
 		marked += slow_lock(slow, i)->word == MARKED;
 	return marked;
@@ -767,7 +767,7 @@ static void bring(struct slow *slow, int page)
 	lock->entry.next = page + 1 < NR_SLOW ?
 			   &slow_lock(slow, page + 1)->entry :
 			   &slow->victim->head.list;
-	/* It may be there already: then whoever waits is to look again */
+	/* It may be there already: then its waiters are to look again */
 	if (ioctl(slow->uffd, UFFDIO_COPY, &copy) && errno == EEXIST)
 		ioctl(slow->uffd, UFFDIO_WAKE, &range);
 	free(lock);
@@ -883,7 +883,7 @@ FIXTURE_TEARDOWN(slow_page)
 		.len = NR_SLOW * slow->page_size,
 	};
 
-	/* Nobody waits for a page that nobody is asked for any more */
+	/* Without the registration no fault waits for a page any more */
 	ioctl(slow->uffd, UFFDIO_UNREGISTER, &range);
 	close(slow->uffd);
 	victim_clean(slow->victim);
@@ -918,7 +918,7 @@ TEST_F(slow_page, does_not_cost_locks_when_the_process_is_killed)
 }
 
 /*
- * The list is forgotten before it is walked: nobody is told of it who asks
+ * The list is unregistered before it is walked: get_robust_list() returns NULL
  * meanwhile.
  */
 TEST_F(slow_page, belongs_to_a_list_that_is_not_told_any_more)
@@ -1001,7 +1001,7 @@ FIXTURE_SETUP(slow_entry)
 	slow = slow_alloc();
 	ASSERT_TRUE(!!slow);
 	self->slow = slow;
-	/* One more is for the pending lock, whose entry nobody ever reads */
+	/* One more is for the pending lock: its entry is never read */
 	slow->words = shared_memory((NR_SLOW + 1) * slow->page_size);
 	ASSERT_TRUE(!!slow->words);
 	victim = slow->victim;
@@ -1331,7 +1331,7 @@ static void busy_list(struct busy *busy)
 #define ENOUGH_ROUNDS	3
 
 /*
- * However much the walk has to wait for, and whoever ends the process in the
+ * However much the walk has to wait for, and whatever ends the process in the
  * meantime, all locks are marked. If the kill comes too late to disturb, that
  * proves nothing, and is tried again with a longer list.
  */

@@ -3,10 +3,10 @@
  * What the robust futex tests share: a victim that registers a list and dies,
  * waiters that sleep on a futex, and waits that always end.
  *
- * A victim is a forked process. All that it and the test talk about lies in
- * shared memory at one address in both, so that a test first starts a victim,
- * which tells its TID and goes to sleep, then builds the victim's list and
- * words in straight lines, and then lets it die:
+ * A victim is a forked process. All that it and the test share lies in shared
+ * memory at one address in both, so that a test first starts a victim, which
+ * stores its TID and goes to sleep, then builds the victim's list and words in
+ * straight lines, and then lets it die:
  *
  *	victim_start(victim);
  *	hold(locks, nr, victim->tid);
@@ -14,8 +14,8 @@
  *	victim_die(victim);
  *
  * When victim_die() returns true, the kernel has finished with the list: both
- * an exit status and a cleared TID come after the walk. So "nobody was woken"
- * is a question about the futex's queue and takes no waiting.
+ * an exit status and a cleared TID come after the walk. So that no waiter was
+ * woken is a question about the futex's queue and takes no waiting.
  *
  * Every test is skipped where the kernel has no set_robust_list().
  */
@@ -135,8 +135,8 @@ static inline int lock_pi(futex_t *futex)
 }
 
 /*
- * How many tasks sleep on @futex: requeueing them from it to itself moves
- * nobody, and tells how many it did not move.
+ * How many tasks sleep on @futex: a requeue from it to itself moves none, and
+ * returns how many that are.
  */
 static inline int sleepers(futex_t *futex)
 {
@@ -181,7 +181,7 @@ struct robust_lock {
 #define LOCK_OFFSET	((long)offsetof(struct robust_lock, word) - \
 			 (long)offsetof(struct robust_lock, entry))
 
-/* What becomes of the word of a lock whose owner died */
+/* What becomes of the word of a lock after its owner died */
 #define MARKED			((__u32)FUTEX_OWNER_DIED)
 #define MARKED_WITH_WAITERS	((__u32)FUTEX_OWNER_DIED | FUTEX_WAITERS)
 
@@ -218,7 +218,7 @@ static inline void link_locks(struct robust_list_head *head,
 /*
  * 31-bit programs of s390 have pointers whose highest bit is no part of the
  * address: the kernel takes it away. Elsewhere it is, and with another one a
- * pointer leads far away. Any system call can tell which it is.
+ * pointer leads far away. Any system call can show which it is.
  */
 static inline bool highest_bit_counts(void)
 {
@@ -303,7 +303,7 @@ struct victim {
 	futex_t alive;
 };
 
-/* The dying thread itself calls this: register, tell, sleep until told */
+/* For the dying thread: register, store the TID, sleep until victim->go */
 static inline void victim_hold(struct victim *victim)
 {
 	victim->alive = 1;
