@@ -132,7 +132,7 @@ static void *exec_setuid(void *arg)
 
 	if (set_robust_list((void *)PLAIN_LIST, HEAD_SIZE))
 		_exit(KSFT_FAIL);
-	/* The readers want to see something of this program */
+	/* Gives the readers time to query this program */
 	usleep(100);
 	exec_program(board->setuid_path, ROLE "=setuid");
 	return NULL;
@@ -301,7 +301,7 @@ static int ask(pid_t pid, uintptr_t *seen, size_t *len)
 	return get_robust_list(pid, seen, len) ? errno : 0;
 }
 
-/* What a user may learn of a program that was started by that user */
+/* What a user may query of a program that was started by that user */
 FIXTURE(program)
 {
 	struct board *board;
@@ -664,8 +664,8 @@ static bool seen_enough(struct reader *reader)
 }
 
 /*
- * Querying promises never to tell a pointer of a program that replaced the one
- * that was checked. So the readers get the list of the plain program, none at
+ * A query never returns a pointer of a program that replaced the one that was
+ * checked. So the readers get the list of the plain program, none at
  * all, or a refusal, and never the list that the setuid program registers, nor
  * the one that the C library registers in it. Both the list of the one and the
  * refusal of the other must have been seen often.
@@ -702,7 +702,7 @@ TEST_F_TIMEOUT(exec, never_shows_the_list_of_the_new_program, 60)
 		EXPECT_EQ(0U, reader->other_errors);
 
 		/*
-		 * A number that the C library had in both programs tells
+		 * A number that the C library had in both programs shows
 		 * nothing. Of those that only the setuid one had, none may be
 		 * here.
 		 */
@@ -922,7 +922,7 @@ struct lists {
 	__u32 narrow;
 };
 
-/* The victim's data tells what it registers. victim_hold() knows one list */
+/* The victim's data says what it registers. victim_hold() has one list only */
 static void *hold_both(void *arg)
 {
 	struct victim *victim = arg;
@@ -1046,7 +1046,7 @@ FIXTURE_TEARDOWN(sizes)
 }
 
 /*
- * A 64-bit caller sees the list that the target registered by the 64-bit call,
+ * A 64-bit caller gets the list that the target registered by the 64-bit call,
  * all of it, and NULL if it registered none by that, whatever it registered by
  * the other. The size is that of a 64-bit head, and both answers are 8 bytes.
  */
@@ -1063,7 +1063,7 @@ TEST_F(sizes, shows_the_wide_list_to_a_wide_caller)
 }
 
 /*
- * A 32-bit caller sees the other one, with the size of a 32-bit head, and NULL
+ * A 32-bit caller gets the other one, with the size of a 32-bit head, and NULL
  * if there is none: no half of a 64-bit pointer. Both results have 4 bytes, and
  * what is next to them is not changed.
  */
@@ -1127,7 +1127,7 @@ TEST_F(own, forgets_the_narrow_list_alone)
 	EXPECT_EQ(WIDE_LIST, self->answer->wide_list);
 }
 
-/* Each call knows the size of one kind of head, and refuses the other's. */
+/* Each call takes the size of one kind of head, and not that of the other. */
 TEST_F(own, refuses_the_size_of_the_other_head)
 {
 	EXPECT_EQ(-EINVAL, call_wide(SET_WIDE, 0, NARROW_HEAD_SIZE, 0));
@@ -1180,7 +1180,7 @@ TEST_F(own, is_refused_to_other_users_by_either_call)
 	EXPECT_EQ(0, ask_wide(answer, victim->tid));
 }
 
-/* What a new process sees of itself. Its C library may have registered one */
+/* What a new process queries of itself. Its C library may have set one */
 static void run_newborn(struct victim *victim)
 {
 	victim_hold(victim);

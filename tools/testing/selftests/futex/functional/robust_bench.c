@@ -18,7 +18,7 @@
  * with CONFIG_PREEMPT_VOLUNTARY. Without any preemption in the kernel it is the
  * end of the exit, which takes longer and varies more.
  *
- * In a virtual machine whose clock counts instructions, "ns" reads
+ * In a virtual machine with a clock that counts instructions, "ns" reads
  * "instructions", and most runs repeat to the last one. A timer interrupt in
  * between makes a run longer, which is why the median is what counts.
  *
@@ -117,7 +117,7 @@ static const unsigned long places[] = {
 static bool has_list;
 static bool has_register;
 
-/* What the user wants. */
+/* What the options set. */
 static bool unlimited;
 static int runs_wanted = 3;
 static const char *measure_filter[FILTERS_MAX];

@@ -207,7 +207,7 @@ FIXTURE_TEARDOWN(pointer)
 }
 
 /*
- * A lock whose next pointer is bad is the last one that can be reached: it and
+ * A lock with a bad next pointer is the last one that can be reached: it and
  * those before it are marked.
  */
 TEST_F(pointer, in_a_lock)
@@ -673,7 +673,7 @@ TEST_F(list, that_leads_to_null)
 	EXPECT_EQ(MARKED, words[1]);
 }
 
-/* A lock whose next one is itself is marked, and ends the walk. */
+/* A lock with a next pointer to itself is marked, and ends the walk. */
 TEST_F(list, of_a_lock_that_leads_to_itself)
 {
 	hold(self->locks, 1, self->victim->tid);

@@ -238,9 +238,9 @@ FIXTURE_TEARDOWN(end)
 }
 
 /*
- * Death promises that each listed word with the dying thread's TID becomes
- * FUTEX_OWNER_DIED, with FUTEX_WAITERS kept and everything else dropped, in
- * whatever way the thread ends.
+ * Each listed word with the dying thread's TID becomes FUTEX_OWNER_DIED, with
+ * FUTEX_WAITERS kept and everything else dropped, in whatever way the thread
+ * ends.
  */
 TEST_F(end, marks_the_locks_held)
 {
@@ -260,8 +260,8 @@ TEST_F(end, marks_the_locks_held)
 }
 
 /*
- * Death promises to leave every other word as it is: free, dead already, of
- * another owner; and those that are not on the list, whatever they hold.
+ * Every other word is left as it is: free, dead already, of another owner; and
+ * those that are not on the list, whatever they hold.
  */
 TEST_F(end, leaves_other_words)
 {
@@ -295,8 +295,8 @@ TEST_F(end, leaves_other_words)
 }
 
 /*
- * Death promises to wake exactly one waiter where FUTEX_WAITERS is set, and
- * that this one already finds the word marked.
+ * Exactly one waiter is woken where FUTEX_WAITERS is set, and it already finds
+ * the word marked.
  */
 TEST_F(end, wakes_one_waiter)
 {
@@ -854,7 +854,7 @@ TEST(lists_of_both_word_sizes)
 }
 #endif
 
-/* What each thread of run_many() is given, and tells */
+/* What each thread of run_many() is given, and returns */
 struct member {
 	struct robust_list_head head;
 	struct robust_lock lock;

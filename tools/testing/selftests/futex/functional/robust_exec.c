@@ -10,7 +10,7 @@
  * of another process, waits for the lock behind the sibling, and gets it.
  *
  * Both processes share all data at one address. As in robust.h, the threads
- * tell their TIDs, the test builds list and words, and lets the exec begin.
+ * store their TIDs, the test builds list and words, and lets the exec begin.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -378,7 +378,7 @@ static bool new_program_ran(struct process *process)
 	       WEXITSTATUS(process->status) == EXEC_STATUS;
 }
 
-/* All held locks but the first. The test's waiter tells of that one. */
+/* All held locks but the first, which is left to the test's waiter. */
 static bool others_have(struct process *process, __u32 word)
 {
 	return process->lock == PI ||

@@ -1074,7 +1074,7 @@ FIXTURE_VARIANT_ADD(watched_page, of_a_thread) {
 	.by_thread = true,
 };
 
-/* The last page has no lock, but the head if a test wants that */
+/* The last page has no lock, but the head if a test puts it there */
 #define HEAD_PAGE	NR_FEW
 
 FIXTURE_SETUP(watched_page)
@@ -1732,8 +1732,8 @@ TEST_F_TIMEOUT(killed_walk, all_marked_and_woken, 120)
 
 /*
  * Another thread holds the mmap lock for writing, in an mmap() that has to wait
- * for a page of its file. A lock whose page is mapped is marked all the same,
- * and its waiter in another process is woken.
+ * for a page of its file. A lock in a page that is mapped is marked all the
+ * same, and its waiter in another process is woken.
  */
 FIXTURE(busy_mm)
 {

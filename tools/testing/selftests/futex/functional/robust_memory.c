@@ -7,8 +7,8 @@
  * The dying thread is one of the test itself: what becomes of private memory
  * can be seen from within alone.
  *
- * Entries and words lie apart, at one distance throughout. So a lock whose word
- * is out of reach can have an entry that leads on to the next one. For each
+ * Entries and words lie apart, at one distance throughout. So a lock with a
+ * word out of reach can have an entry that leads on to the next one. For each
  * kind of memory there is an area of entries and an area of words.
  */
 #include <sched.h>
@@ -332,7 +332,7 @@ static bool has_swap(void)
 
 #define SWAP_DEVICE	"/dev/ram0"
 
-/* What the kernel wants to find in the first page of a swap device */
+/* What the kernel expects in the first page of a swap device */
 struct swap_header {
 	char boot_block[1024];
 	__u32 version;
@@ -987,11 +987,11 @@ FIXTURE_TEARDOWN(kind)
 }
 
 /*
- * Death promises that each lock is marked, with FUTEX_WAITERS kept, that the
- * thread could have written itself: at the start of a page, at its end and in
- * the middle. All others stay as they are, and so does what is not the
- * thread's: the file behind a private mapping, and another process's copy. And
- * whatever becomes of them, their good neighbours in the list are marked.
+ * Each lock is marked, with FUTEX_WAITERS kept, that the thread could have
+ * written itself: at the start of a page, at its end and in the middle. All
+ * others stay as they are, and so does what is not the thread's: the file
+ * behind a private mapping, and another process's copy. And whatever becomes of
+ * them, their valid neighbours in the list are marked.
  */
 TEST_F(kind, has_its_locks_marked_if_they_can_be_written)
 {

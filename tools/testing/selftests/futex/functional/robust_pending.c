@@ -31,7 +31,7 @@ FIXTURE_VARIANT(moment)
 	__u32 bits;
 	bool listed;
 	bool pi;
-	/* What is promised. A word that is not marked stays what it was. */
+	/* What must follow. A word that is not marked stays what it was. */
 	bool marked;
 	int woken;
 };
@@ -214,8 +214,8 @@ FIXTURE_TEARDOWN(moment)
 }
 
 /*
- * A pending lock promises to be marked if its word has the dying thread's TID,
- * and to keep its word, without FUTEX_OWNER_DIED, if not.
+ * A pending lock is marked if its word has the dying thread's TID, and keeps
+ * its word, without FUTEX_OWNER_DIED, if not.
  */
 TEST_F(moment, leaves_the_right_word)
 {

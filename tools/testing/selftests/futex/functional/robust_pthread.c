@@ -7,7 +7,7 @@
 
 #define NR_WAITERS	4
 
-/* More than the kernel looks at if they are not the dying thread's */
+/* More than the kernel visits if they are not the dying thread's */
 #define MANY_MUTEXES	3000
 
 enum how {
@@ -271,7 +271,7 @@ TEST_F(mutex, of_a_program_that_was_replaced_is_acquired)
 
 /*
  * or was one thread of a process that lives on. A try can come too early then,
- * since nothing tells from outside when the thread has ended.
+ * since nothing shows from outside when the thread has ended.
  */
 TEST_F(mutex, of_a_thread_that_ended_is_acquired)
 {
@@ -617,7 +617,7 @@ static bool kill_child(pid_t *pid)
 
 /*
  * Those that were woken from the condition get the mutex back from an owner
- * that died: pthread_cond_wait() tells one of them so.
+ * that died: pthread_cond_wait() returns EOWNERDEAD in one of them.
  */
 TEST_F(condition, is_left_with_the_news_of_a_death)
 {

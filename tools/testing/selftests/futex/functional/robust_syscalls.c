@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * set_robust_list() and get_robust_list(): what they take, what they refuse,
+ * set_robust_list() and get_robust_list(): valid and invalid arguments,
  * and which thread has the list after fork, clone and exec.
  */
 #include <sched.h>
@@ -65,8 +65,8 @@ FIXTURE_TEARDOWN(length)
 }
 
 /*
- * Registering promises -EINVAL unless the length is exactly the head's size:
- * the length is the version of the structure, and the kernel knows but one.
+ * Registering returns -EINVAL unless the length is exactly the head's size: the
+ * length is the version of the structure, and there is only one.
  */
 TEST_F(length, is_refused)
 {
@@ -136,9 +136,9 @@ FIXTURE_TEARDOWN(address)
 }
 
 /*
- * Registering promises to store the pointer and to touch no memory: an address
- * where nothing can be read is taken and given back as it is. It is the
- * process of this test that then exits with it.
+ * Registering stores the pointer and touches no memory: an address where
+ * nothing can be read is taken and given back as it is. It is the process of
+ * this test that then exits with it.
  */
 TEST_F(address, is_stored_without_a_look)
 {
@@ -152,7 +152,7 @@ TEST_F(address, is_stored_without_a_look)
 	EXPECT_EQ(address, seen);
 }
 
-/* Querying promises that pid 0 is the caller. */
+/* In a query, pid 0 is the caller. */
 TEST(pid_0_is_the_caller)
 {
 	uintptr_t seen = 0;
@@ -293,7 +293,7 @@ TEST_F(process, can_be_asked_for)
 	EXPECT_EQ((uintptr_t)&self->victim->head, seen);
 }
 
-/* Querying promises -ESRCH where there is no such thread (any more). */
+/* Querying returns -ESRCH where there is no such thread (any more). */
 TEST_F(process, is_not_found_when_it_is_gone)
 {
 	uintptr_t seen;
@@ -322,7 +322,7 @@ TEST(negative_pid_is_not_found)
 }
 
 /*
- * Querying promises -EPERM to those that could not read the process's memory
+ * Querying returns -EPERM to callers that could not read the process's memory
  * with ptrace: here one user asks for the list of another.
  */
 TEST_F(process, of_another_user_is_refused)
@@ -407,7 +407,7 @@ FIXTURE_TEARDOWN(result)
 {
 }
 
-/* Querying promises -EFAULT if the head's address cannot be stored. */
+/* Querying returns -EFAULT if the head's address cannot be stored. */
 TEST_F(result, address_cannot_be_stored)
 {
 	size_t len;
@@ -416,7 +416,7 @@ TEST_F(result, address_cannot_be_stored)
 	EXPECT_EQ(EFAULT, errno);
 }
 
-/* Querying promises -EFAULT if the length cannot be stored. */
+/* Querying returns -EFAULT if the length cannot be stored. */
 TEST_F(result, length_cannot_be_stored)
 {
 	uintptr_t seen;
@@ -425,7 +425,7 @@ TEST_F(result, length_cannot_be_stored)
 	EXPECT_EQ(EFAULT, errno);
 }
 
-/* What a new task sees of itself before any C library code has run in it */
+/* What a new task queries of itself before any C library code has run in it */
 struct newborn {
 	uintptr_t seen;
 	size_t len;

@@ -97,8 +97,8 @@ FIXTURE_TEARDOWN(million)
 }
 
 /*
- * Death promises that there is no limit on the locks that a thread may hold: a
- * million are all marked, and the thread does not take for ever over it.
+ * A million locks of one thread are all marked, as the limit on the steps of a
+ * walk is far above that, and the exit does not take for ever.
  */
 TEST_F_TIMEOUT(million, are_all_marked, 120)
 {
@@ -332,10 +332,10 @@ static void *sleep_just_ahead_of_the_walk(void *arg)
 
 /*
  * A waiter that goes to sleep on a lock while it is marked either finds it
- * marked and does not sleep, or is asleep in time to be woken. The walk changes the
- * word and then looks for sleepers, a sleeper queues itself and then looks at
- * the word: if either of them did the second before all others could see the
- * first, as some CPUs like to, both would miss each other.
+ * marked and does not sleep, or is asleep in time to be woken. The walk changes
+ * the word and then looks for sleepers, a sleeper queues itself and then reads
+ * the word: if the second step of either became visible before the first, as a
+ * weakly ordered CPU may do it, each would miss the other's.
  */
 TEST_F_TIMEOUT(million, lose_nobody_who_comes_at_the_last_moment, 240)
 {
@@ -574,7 +574,7 @@ FIXTURE_TEARDOWN(neighbour)
 #define ENOUGH_SEEN	3
 
 /*
- * The walk promises to let others run between batches: another task on the
+ * The walk lets other tasks run between batches: another task on the
  * same CPU, of the same priority, runs again and again before a million locks
  * are marked. On a fast machine the walk may be over before the scheduler finds
  * it time for the other, so there are several tries.
@@ -1152,11 +1152,11 @@ TEST_F(slow_write, keeps_a_waiters_bit_that_was_set_meanwhile)
 }
 
 /*
- * A process whose memory map is busy. Each page of the list has to be mapped
+ * A process with a busy memory map. Each page of the list has to be mapped
  * first, and for each the walk has to wait, because two tasks that share the
- * memory change the protection of a large part of it, over and over, and have
- * the map for themselves while they do so. They are processes of their own, and
- * outlive the walking one.
+ * memory change the protection of a large part of it, over and over, and hold
+ * the mmap lock for writing while they do so. They are processes of their own,
+ * and outlive the walking one.
  *
  * So a kill that comes in the middle of the walk finds it waiting nearly
  * always. Here it is a thread that exits which walks.

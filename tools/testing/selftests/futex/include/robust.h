@@ -216,7 +216,7 @@ static inline void link_locks(struct robust_list_head *head,
 #define HIGHEST_BIT	((uintptr_t)1 << (sizeof(void *) * CHAR_BIT - 1))
 
 /*
- * 31-bit programs of s390 have pointers whose highest bit is no part of the
+ * In 31-bit programs of s390 the highest bit of a pointer is no part of the
  * address: the kernel takes it away. Elsewhere it is, and with another one a
  * pointer leads far away. Any system call can show which it is.
  */
