@@ -324,7 +324,7 @@ debug_items_short()
 		part[1] ~ /^(kill9|selftests|oom)$/ && part[2] == native' | xargs | tr ' ' ,
 }
 
-# What such a kernel needs: it is slower, and wants more memory.
+# What such a kernel needs: it is slower, and takes more memory.
 # shellcheck disable=SC2034 # for the scripts that boot
 debug_boot='--memory 2G --append guest.limit=1800 --timeout 5400'
 

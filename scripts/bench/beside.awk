@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # What the tables of bench-report with the base beside the series have in common: reads
-# a file of results. What is before the slash of a unit tells the clock apart.
+# a file of results. What is before the slash of a unit distinguishes the clock.
 
 function line(character, width,    text)
 {

@@ -114,7 +114,7 @@ static const char * const test_names[TESTS] = {
 	"fuzz.under_fire",
 };
 
-/* What the user wants */
+/* What the options set */
 static unsigned long long first_seed = 1;
 static unsigned long long wanted[TESTS] = { 1000, 100 };
 static unsigned long long seconds_wanted;
@@ -475,7 +475,7 @@ static __u32 *order;
 /* The trouble of each page of each view */
 static __u8 *page_trouble[VIEWS];
 
-/* What the victim and its creator tell each other */
+/* Shared by the victim and its creator */
 static struct job {
 	__u32 tids[THREADS_MAX];
 	__u32 alive[THREADS_MAX];

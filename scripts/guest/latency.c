@@ -13,8 +13,8 @@
  * Their memory has been touched before: no page has to be brought in. A death lasts from
  * the thread's exit() until the kernel clears its TID, which it does right behind the walk
  * of the list. A wakeup counts if its timer was set before the end of a death, and ended
- * after its beginning. The longest one is the figure; a median tells how late they are in
- * general, and how often it was measured is the number of runs.
+ * after its beginning. The longest one is the figure; a median shows how late
+ * they are in general, and how often it was measured is the number of runs.
  */
 #define _GNU_SOURCE
 #include <err.h>

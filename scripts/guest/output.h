@@ -10,7 +10,7 @@
 /*
  * Both ends of what a program writes to. It is a terminal, not a pipe, because
  * then programs write each line when it is complete: if one of them or the kernel
- * dies, no line is lost, and the console tells how far it came.
+ * dies, no line is lost, and the console shows how far it came.
  */
 static int open_output(int *reader, int *writer)
 {

@@ -234,7 +234,7 @@ static int selftests(const char *label)
 	printf("TAP version 13\n1..%d\n", command_count);
 	for (int i = 0; i < command_count; i++)
 		report(&commands[i], i + 1);
-	/* As of kselftest's runner: the results tell, this status does not. */
+	/* As of kselftest's runner: the results count, this status does not. */
 	return command_count ? 0 : 1;
 }
 

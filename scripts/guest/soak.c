@@ -360,7 +360,7 @@ static void expect_nobody(int period)
 {
 	long long end = milliseconds() + 20000;
 
-	/* Of those that are left on purpose the counts are to tell. */
+	/* Those that are left on purpose are to show in the counts. */
 	if (leaked_tasks)
 		return;
 	while (waitpid(-1, NULL, WNOHANG) >= 0) {

@@ -98,7 +98,7 @@
 #define FUTEX_WAITERS 0x80000000U
 #define FUTEX_TID_MASK 0x3fffffffU
 
-/* A process that wants the lock, and what came of it. */
+/* A process that takes the lock, and what came of it. */
 struct claim {
 	pid_t pid;
 	volatile int begun, done, result, sum;
@@ -460,7 +460,7 @@ static bool finish(struct claim *one, struct claim *other)
 	return true;
 }
 
-/* Until the process sleeps for what it wants, or has it. */
+/* Until the process sleeps, or is done. */
 static void settle(struct claim *claim)
 {
 	struct patience patience = {};
