@@ -383,8 +383,8 @@ tree_id()
 	rm -f "$tree_index.$$"
 }
 
-# git without any configuration: the results must not depend on the settings or on
-# the name of the user.
+# git without the user's configuration: the results must not depend on the settings
+# or on the name of the user.
 plain_git()
 {
 	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \

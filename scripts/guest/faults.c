@@ -48,7 +48,7 @@
 #include <sys/stat.h>
 
 #define DEBUGFS		"/sys/kernel/debug"
-/* More failures than there ever are; what is left of them is counted. */
+/* More failures than are ever made: what is left gives their number. */
 #define MANY		1000000000
 /* Of so many locks two have a waiter: a debug kernel starts threads slowly. */
 #define WAITING		96

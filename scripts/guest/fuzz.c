@@ -28,8 +28,8 @@
  * That is the test fuzz.lists. In fuzz.under_fire other threads and another
  * process rewrite pointers, words and mappings while the victim dies. Then nothing
  * can be said about the list, but: the victim's exit ends, words that never
- * hold its TID keep what they have, and any other word has a value that an
- * attacker wrote, or that of a marked lock.
+ * hold its TID keep what they have, and any other word has a value that the
+ * test wrote, or that of a marked lock.
  *
  * How it is fast. The creator of the victim waits in clone() with CLONE_VFORK,
  * until the walk is over. Waiters are not started for a list but sleep at a
@@ -208,7 +208,7 @@ static struct memory memories[KINDS];
 /* The low views, one after the other. Neither 2^30 nor its multiples are here. */
 static uintptr_t next_low = 0x50000000;
 
-/* A free range, with a page before and one behind that stay unused */
+/* A free range, with pages before and behind it that cannot be accessed */
 static char *reserve(bool low)
 {
 	size_t size = ARENA_SIZE + HUGE_PAGE * 2;
@@ -486,7 +486,7 @@ static struct job {
 	unsigned long long seed;
 	unsigned long long done;
 	unsigned long long failures;
-	/* For the process that controls the attackers */
+	/* For the attackers */
 	__u32 round;
 	__u32 stop;
 	__u32 idle;
@@ -2325,7 +2325,7 @@ static bool run_test(void)
 	return right;
 }
 
-/* Huge pages for one memory. Without root there are none, and none are used. */
+/* Huge pages for one memory. Without root there are none, which is no error. */
 static long set_huge_pages(long count)
 {
 	FILE *file = fopen("/proc/sys/vm/nr_hugepages", "r+");

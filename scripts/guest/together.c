@@ -18,8 +18,8 @@
  * on when the kernel has walked the list, and reads the clock. A figure is this time per
  * lock, of both deaths of each round in which they overlapped: the time that both had in
  * common was at least half of the shorter one. "overlap" is how much of that it
- * was, in percent, over all rounds. If there are few rounds with an overlap, the machine has no two
- * CPUs to spare, and the program fails.
+ * was, in percent, over all rounds. If there are few rounds with an overlap,
+ * the machine has no two CPUs to spare, and the program fails.
  */
 #define _GNU_SOURCE
 #include <err.h>
