@@ -24,8 +24,8 @@ function get(name, kernel, measurement, variant, n)
 function show(what, base, full)
 {
 	printf "%-44s %9s %9s %9s  %s\n", what, cell(base), cell(full),
-		base != "" && full > 0 ? sprintf("%.1f", base / full) : "-",
-		base == "" || full == "" ? "not measured" : full > base + 0.05 ? "dearer" : ""
+		(base != "" && full > 0 ? sprintf("%.1f", base / full) : "-"),
+		(base == "" || full == "" ? "not measured" : full > base + 0.05 ? "dearer" : "")
 }
 
 function above(name, kernel, what, than)
