@@ -283,12 +283,12 @@ static void tend_children(void)
 static void live(int member, pid_t parent)
 {
 	struct member *self = &crowd->members[member];
-	pid_t nobody = 0;
+	pid_t none = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(0);
-	if (!__atomic_compare_exchange_n(&self->pid, &nobody, getpid(), 0,
+	if (!__atomic_compare_exchange_n(&self->pid, &none, getpid(), 0,
 					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		_exit(0);
 	__atomic_add_fetch(&crowd->alive, 1, __ATOMIC_SEQ_CST);
@@ -540,7 +540,7 @@ static int crowd_main(const struct work *what, int argc, char **argv)
 	if (work->summarize)
 		work->summarize();
 	if (!crowd->deaths || !steps || !crowd->pauses)
-		fails(DIED, "nobody died or worked or paused: nothing was tested");
+		fails(DIED, "no task died or worked or paused: nothing was tested");
 	return report(NULL);
 }
 

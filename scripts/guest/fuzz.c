@@ -2268,7 +2268,7 @@ static void work(void)
 	}
 	report(now() - began, done);
 	if (nothing_tested(done)) {
-		tell("no lock was marked, or nobody woken or attacked: nothing was tested");
+		tell("no lock was marked, or no waiter woken or attacked: nothing was tested");
 		job->failures++;
 	}
 	fflush(stdout);

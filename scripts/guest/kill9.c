@@ -219,7 +219,7 @@ int main(void)
 		tell("The end: the waiter went wrong.");
 		return 1;
 	}
-	tell("Nothing for %.0f seconds: nobody wakes the waiter.", PATIENCE);
+	tell("Nothing for %.0f seconds: the waiter is not woken.", PATIENCE);
 	kill(waiter, SIGKILL);
 	waitpid(waiter, NULL, 0);
 	tell("The end: the lock is lost, the waiter would wait for ever.");

@@ -368,7 +368,7 @@ static void judge_word(int number, pid_t owner, struct outcome *outcome)
 	if (!right) {
 		outcome->wrong++;
 		tell("lock %d, of %s, holds %08x", number,
-		     kind_of(number) == PI ? "a PI waiter" : "somebody else", slot->word);
+		     kind_of(number) == PI ? "a PI waiter" : "another task", slot->word);
 	}
 }
 

@@ -458,7 +458,7 @@ int main(int argc, char **argv)
 	}
 	compare_counts();
 	if (!fuzz_deaths)
-		fails(FUZZ, "nobody died in fuzz: it had no time, or tells it in other words");
+		fails(FUZZ, "no death in fuzz: it had no time, or prints it in other words");
 	for (int i = 0; i < TESTS; i++) {
 		failed |= failures[i];
 		printf("%sok %d %s\n", failures[i] ? "not " : "", i + 1, tests[i]);
