@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * PID 1 of the guest of an architecture that has no C library, or none that works: a few
- * tests of robust futexes that need no library at all, reported as scripts/guest/init.c
+ * tests of robust futexes that need no library at all, reported as guest/init.c
  * does. It is built with -nostdlib, and knows the system calls of SH, OpenRISC and LoongArch.
  */
 #include <linux/fcntl.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What scripts/guest/items/ are, for a guest that has no shell: each of them is
+ * What guest/items/ are, for a guest that has no shell: each of them is
  * a link to this program, which looks at the name that it was called by.
  *
  *   selftests[:LABEL]      the programs that the futex selftests' own run.sh
@@ -311,7 +311,7 @@ int main(int argc, char **argv)
 	if (!strcmp(name, "bench"))
 		return bench(argc > 1 ? argv[1] : "all", argc > 2 ? argv[2] : "default");
 	if (!strcmp(name, "runner")) {
-		fprintf(stderr, "runner: is called by the names of scripts/guest/items/, in a guest without a shell\n");
+		fprintf(stderr, "runner: is called by the names of guest/items/, in a guest without a shell\n");
 		return 1;
 	}
 	snprintf(path, sizeof(path), ROOT "/programs/%s/%s", label, name);
