@@ -13,7 +13,7 @@
 #   logs    full logs of all steps
 #   jobs    how many compilers run at once (JOBS overrides it)
 #
-# Environment that the user may set: BUILD, JOBS, KERNEL_SRC (see get-base).
+# Environment that the user may set: BUILD, JOBS, BASE, KERNEL_SRC (see get-base).
 
 program=${0##*/}
 
@@ -190,7 +190,7 @@ need_packages()
 	[ -z "$missing" ] || install_packages $missing
 }
 
-# Architectures and flavours: one file each.
+# The base, architectures and flavours: one file each.
 
 # files_in DIRECTORY: the names, for a message.
 files_in()
@@ -206,6 +206,14 @@ is_name_in()
 	esac
 	[ -f "$2/$1" ]
 }
+
+# The base is the file in scripts/base/; where there are several, BASE names one. Its
+# series is in patches, seen from the top of this checkout.
+base=${BASE:-$(files_in "$top/scripts/base")}
+is_name_in "$base" "$top/scripts/base" ||
+	die "which base is '$base'? set BASE to one of: $(files_in "$top/scripts/base")"
+# shellcheck disable=SC2034 # for the scripts that read and write it
+patches=patches/$base
 
 # load_arch NAME: sets the variables that scripts/arch/NAME describes.
 load_arch()
@@ -430,14 +438,14 @@ compare_series()
 # in_patches TREE: all that the tree has on top of its base, patches/ has too.
 in_patches()
 {
-	[ -f "$top/patches/series" ] || return 1
+	[ -f "$top/$patches/series" ] || return 1
 	[ -z "$(git -C "$1" status --porcelain)" ] || return 1
 	in_patches_export=$build/exported.$$
 	unfinished "$in_patches_export"
 	mkdir "$in_patches_export"
 	"$top/scripts/export-series" --tree "$1" --to "$in_patches_export" >/dev/null || return 1
 	in_patches_status=0
-	compare_series "$in_patches_export/patches" "$top/patches" >/dev/null || in_patches_status=1
+	compare_series "$in_patches_export/$patches" "$top/$patches" >/dev/null || in_patches_status=1
 	rm -rf "$in_patches_export"
 	return $in_patches_status
 }
