@@ -1,15 +1,16 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: GPL-2.0
 #
-# What the scripts of the benchmark share. To be sourced after scripts/lib.sh.
+# What the scripts of the benchmark share, and its goals. To be sourced after common.sh.
+
+# shellcheck source=bench/goals
+. "$top/scripts/bench/goals"
 
 # For the guest's kernel command line. On x86 no other clock than the TSC is fine
 # enough, and the kernel is slow to believe that an emulated one can be relied on.
-# shellcheck disable=SC2034 # for the scripts that boot
 bench_append='guest.limit=3500 tsc=reliable'
 
 # What scripts/bench-run measures: a file of results for each, bench-PART.tsv.
-# shellcheck disable=SC2034 # for the scripts that measure and report
 bench_parts='icount time calls mutex latency together'
 
 # bench_lines CONSOLE: what the benchmark printed in a guest.
@@ -55,7 +56,6 @@ bench_check()
 # window_goal: what goal_window says of the architecture; nothing if it is not there.
 window_goal()
 {
-	# shellcheck disable=SC2154 # set by load_arch and by scripts/bench/goals
 	for pair in $goal_window; do
 		[ "${pair%%=*}" != "$arch" ] || echo "${pair#*=}"
 	done

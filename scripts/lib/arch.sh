@@ -1,0 +1,73 @@
+# shellcheck shell=sh disable=SC2034,SC2154
+# SPDX-License-Identifier: GPL-2.0
+#
+# Architectures: a file in scripts/arch/ each.
+
+# load_arch NAME: sets the variables that scripts/arch/NAME describes.
+load_arch()
+{
+	is_name_in "$1" "$top/scripts/arch" ||
+		die "unknown architecture '$1': there are $(files_in "$top/scripts/arch")"
+	arch=$1
+	# What few of them set.
+	memory=1G parameters='' untestable='' plugin='' no_programs='' threads=multi bench_qemu=''
+	toolchain='' toolchain_dir=$build/toolchain-$1 kernel_compiler='' make_settings='' no_machine=''
+	libcs='' libc_packages='' clients='' client_packages='' steps='' test_flavours=''
+	# shellcheck source=arch/x86_64
+	. "$top/scripts/arch/$arch"
+	kernel_compiler=${kernel_compiler:-${cross}gcc}
+	for setting in kernel_arch cross qemu machine console image packages user_compilers config smp; do
+		eval "[ -n \"\${$setting+set}\" ]" || die "scripts/arch/$arch does not set '$setting': see scripts/arch/x86_64"
+	done
+}
+
+# prepare_arch: what the architecture of load_arch() is built with is there after this.
+prepare_arch()
+{
+	# shellcheck disable=SC2086 # a list of words
+	need_packages $packages
+	"$top/scripts/get-toolchain" "$arch"
+	"$top/scripts/make-plugin" "$arch"
+}
+
+# arch_files NAME: its file, and the one that it is a variant of.
+arch_files()
+{
+	echo "$top/scripts/arch/$1"
+	# shellcheck disable=SC2016 # as it is written there
+	sed -n 's|^\. "\$top/scripts/arch/\([a-z0-9_-]*\)"$|\1|p' "$top/scripts/arch/$1" | while read -r variant_of; do
+		echo "$top/scripts/arch/$variant_of"
+	done
+}
+
+# word_sizes: the labels of user_compilers.
+word_sizes()
+{
+	for pair in $user_compilers; do
+		echo "${pair%%:*}"
+	done
+}
+
+# user_compiler LABEL: the compiler of one word size, and its options.
+user_compiler()
+{
+	for pair in $user_compilers; do
+		[ "${pair%%:*}" != "$1" ] || echo "$(echo "${pair#*:}" | tr , ' ')$(plugin_option)"
+	done
+}
+
+# plugin_option: what makes the compiler use the plugin of scripts/make-plugin.
+plugin_option()
+{
+	[ -z "$plugin" ] || echo " -fplugin=$build/plugin-$arch.so"
+}
+
+# untestable: the tests that may skip themselves wherever they run, one a line.
+untestable()
+{
+	# A pattern has a star, which is no name of a file here.
+	set -f
+	# shellcheck disable=SC2086 # a list of words
+	printf '%s\n' $untestable
+	set +f
+}
