@@ -13,9 +13,11 @@ load_arch()
 	memory=1G parameters='' untestable='' plugin='' no_programs='' threads=multi bench_qemu=''
 	toolchain='' toolchain_dir=$build/toolchain-$1 kernel_compiler='' make_settings='' no_machine=''
 	libcs='' libc_packages='' clients='' client_packages='' steps='' test_flavours=''
+	kernel_dirs='' headers='' placeholder='' bench_arch='' exchange=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
 	kernel_compiler=${kernel_compiler:-${cross}gcc}
+	kernel_dirs=${kernel_dirs:-$kernel_arch}
 	for setting in kernel_arch cross qemu machine console image packages user_compilers config smp; do
 		eval "[ -n \"\${$setting+set}\" ]" || die "scripts/arch/$arch does not set '$setting': see scripts/arch/x86_64"
 	done
@@ -38,6 +40,30 @@ arch_files()
 	sed -n 's|^\. "\$top/scripts/arch/\([a-z0-9_-]*\)"$|\1|p' "$top/scripts/arch/$1" | while read -r variant_of; do
 		echo "$top/scripts/arch/$variant_of"
 	done
+}
+
+# architectures_with SETTING [VALUE]: those that set it, or to this value.
+architectures_with()
+{
+	for candidate in $(files_in "$top/scripts/arch"); do
+		(
+			load_arch "$candidate"
+			eval "setting=\$$1"
+			[ -n "$setting" ] && [ "$setting" = "${2:-$setting}" ] && echo "$candidate"
+		) || :
+	done | xargs
+}
+
+# headers_arch LABEL: ARCH of the kernel's headers that its programs are built with.
+headers_arch()
+{
+	for pair in $headers; do
+		[ "${pair%%:*}" != "$1" ] || {
+			echo "${pair#*:}"
+			return
+		}
+	done
+	echo "$kernel_arch"
 }
 
 # word_sizes: the labels of user_compilers.
