@@ -8,7 +8,7 @@
 
 # For the guest's kernel command line. On x86 no other clock than the TSC is fine
 # enough, and the kernel is slow to believe that an emulated one can be relied on.
-bench_append='guest.limit=3500 tsc=reliable'
+bench_append="guest.limit=$(item_value bench limit) tsc=reliable"
 
 # What scripts/bench-run measures: a file of results for each, bench-PART.tsv.
 bench_parts='icount time calls mutex latency together'

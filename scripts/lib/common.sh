@@ -86,3 +86,5 @@ export LC_ALL=C
 . "$top/scripts/lib/kernel.sh"
 # shellcheck source=lib/items.sh
 . "$top/scripts/lib/items.sh"
+# shellcheck source=lib/guest.sh
+. "$top/scripts/lib/guest.sh"

@@ -1,47 +1,90 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: GPL-2.0
 #
-# What guests run: the items of guest/items/.
+# What guests run: the items of guest/items/. Each has in its head, as "# KEY: VALUE",
+#
+#   labels     the setting of scripts/arch/ARCH that has its LABELs: user_compilers, libcs,
+#              clients (those that name it) or steps
+#   lists      where it is run, with each LABEL, or with the first one alone (LIST:first):
+#                basic   with every kernel that a guest can show
+#                all     with all that a kernel is tested with
+#                brief   the same for slow kernels: the most telling, in half of the time
+#              "-" if only by a script of its own
+#   flavours   on which kernels: names of scripts/config/, or any; and
+#   order      its place among the others; only with lists
+#   arguments  what follows the LABEL in these lists (nothing)
+#   limit      seconds that scripts/boot-guest allows for it
+#   expects    oom: the kernel may say in the meantime that it has no memory left (nothing)
+#   tests      its own tests that need robust futexes, for scripts/list-tests; "status" if it
+#              reports none and its exit status counts; "-" if there are none
+#   also       its own tests that scripts/list-tests leaves out
+#
+# The keys tests and also may stand in several lines. scripts/check-scripts compares all
+# this with what it is about.
 
-# test_items: all that a guest of this architecture is tested with, for --run.
-test_items()
+# item_value ITEM KEY: what its head says.
+item_value()
 {
-	{
-		for label in $(word_sizes); do
-			echo "kill9:$label selftests:$label killtree:$label fuzz:$label"
-		done
-		for triple in $libcs; do
-			echo "robust_pthread:${triple%%:*}"
-		done
-		for pair in $clients; do
-			echo "${pair#*:}:${pair%%:*}"
-		done
-		# Each 16th instruction, of one of them: scripts/check-kills has all.
-		[ -z "$steps" ] || echo "step:${steps%%:*}:16"
-	} | xargs | tr ' ' ,
+	sed -n -e '/^#/!q' -e "s/^# $2: *//p" "$top/guest/items/$1"
 }
 
-# debug_items: what the guest is tested with on a kernel that looks for mistakes: all
-# of that, and more on one that can make itself fail, and run out of memory.
-debug_items()
+# items_with KEY VALUE: the items that have it in their head.
+items_with()
 {
-	{
-		test_items
-		for label in $(word_sizes); do
-			! has_config FAIL_FUTEX || echo "faults:$label"
-			! has_config MEMCG || echo "oom:$label"
-		done
-	} | xargs | tr ' ' ,
+	for each_item in $(files_in "$top/guest/items"); do
+		[ "$(item_value "$each_item" "$1")" != "$2" ] || echo "$each_item"
+	done | xargs
 }
 
-# debug_items_short: the most telling of these, which take half of the time.
-debug_items_short()
+# item_labels ITEM: its LABELs on the architecture of load_arch().
+item_labels()
 {
-	debug_items | tr , '\n' | awk -v native="$(word_sizes | head -n 1)" '
-		{ split($0, part, ":") }
-		part[1] ~ /^(killtree|fuzz|faults)$/ { print; next }
-		part[1] ~ /^(kill9|selftests|oom)$/ && part[2] == native' | xargs | tr ' ' ,
+	labels_from=$(item_value "$1" labels)
+	eval "label_pairs=\$$labels_from"
+	for pair in $label_pairs; do
+		[ "$labels_from" != clients ] || [ "${pair#*:}" = "$1" ] || continue
+		echo "${pair%%:*}"
+	done
 }
 
-# What such a kernel needs: it is slower, and takes more memory.
-debug_boot='--memory 2G --append guest.limit=1800 --timeout 5400'
+# item_runs ITEM LIST: with which LABELs the list has it, for --run.
+item_runs()
+{
+	run_arguments=$(item_value "$1" arguments)
+	for entry in $(item_value "$1" lists); do
+		case $entry in
+		"$2") item_labels "$1" ;;
+		"$2:first") item_labels "$1" | head -n 1 ;;
+		esac
+	done | sed "s/.*/$1:&${run_arguments:+:$run_arguments}/"
+}
+
+# items_in LIST FLAVOUR: what this kernel is tested with, for --run.
+items_in()
+{
+	for each_item in $(files_in "$top/guest/items"); do
+		case " $(item_value "$each_item" flavours) " in
+		*' any '* | *" $2 "*) echo "$(item_value "$each_item" order) $each_item" ;;
+		esac
+	done | sort -n | while read -r _ each_item; do
+		item_runs "$each_item" "$1"
+	done | paste -sd ,
+}
+
+# story_items: the story of kill9, and the selftests in each word size.
+story_items()
+{
+	echo "kill9,$(item_labels selftests | sed 's/^/selftests:/' | paste -sd ,)"
+}
+
+# run_limit ITEM[,ITEM...]: the seconds that all of them together are allowed, as --run
+# has them. What is no item is of no concern here: the guest says so.
+run_limit()
+{
+	seconds=0
+	for each_item in $(echo "$1" | tr , ' '); do
+		! is_name_in "${each_item%%:*}" "$top/guest/items" ||
+			seconds=$((seconds + $(item_value "${each_item%%:*}" limit)))
+	done
+	echo $seconds
+}

@@ -7,6 +7,7 @@
 #   list      the file of --must-pass or --must-fail, if any
 #   races     the file of --races, if any
 #   outcomes  where the outcome of each test is written, if anywhere
+#   oom_items the items during which the kernel may run out of memory
 #   quiet     1 if tests that were skipped are not named
 
 # Verdicts.
@@ -296,7 +297,7 @@ function kernel_line(text)
 {
 	if (races != "" && race_line(text))
 		return
-	if (base(item) == "oom" && oom_line(text))
+	if (base(item) in may_run_out && oom_line(text))
 		return
 	if (text ~ /(^|[^E])BUG|WARNING:|Oops|UBSAN:|general protection fault|double fault/ ||
 	    text ~ /(^|[^n])[Ss]tall|starved|soft lockup|LOCKUP|blocked for more than/ ||
@@ -410,6 +411,9 @@ BEGIN {
 		if (count)
 			ours[words[1]] = count > 1 ? words[2] : "anywhere"
 	}
+	count = split(oom_items, words, " ")
+	for (i = 1; i <= count; i++)
+		may_run_out[words[i]] = 1
 	passed = failed = skipped = results = 0
 	item = ""
 	end_blocks()
