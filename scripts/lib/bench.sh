@@ -10,6 +10,9 @@
 # enough, and the kernel is slow to believe that an emulated one can be relied on.
 bench_append="guest.limit=$(item_value bench limit) tsc=reliable"
 
+# How a guest's clock is described that counts instructions.
+bench_clock='counts instructions (qemu -icount shift=0,sleep=off), one CPU'
+
 # What scripts/bench-run measures: a file of results for each, bench-PART.tsv.
 bench_parts='icount time calls mutex latency together'
 
@@ -51,6 +54,19 @@ bench_check()
 		die "the guest's clock is too coarse to measure with: see $checked"
 		;;
 	esac
+}
+
+# bench_guest FLAVOUR ITEM[,ITEM...] OPTION...: boots a guest with a clock that counts
+# instructions, with console_log and boot_log, and dies unless the items came to their end.
+bench_guest()
+{
+	bench_flavour=$1 bench_items=$2
+	shift 2
+	logged "$boot_log" "$top/scripts/boot-guest" "$arch" "$bench_flavour" --icount --run "$bench_items" \
+		--append "$bench_append" --console "$console_log" "$@" ||
+		die "the guest did not come to its end: see $console_log"
+	# shellcheck disable=SC2046 # a list of words
+	bench_check "$console_log" $(echo "$bench_items" | tr , ' ')
 }
 
 # window_goal: what goal_window says of the architecture; nothing if it is not there.

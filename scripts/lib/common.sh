@@ -84,6 +84,10 @@ export LC_ALL=C
 . "$top/scripts/lib/arch.sh"
 # shellcheck source=lib/kernel.sh
 . "$top/scripts/lib/kernel.sh"
+# shellcheck source=lib/count.sh
+. "$top/scripts/lib/count.sh"
+# shellcheck source=lib/results.sh
+. "$top/scripts/lib/results.sh"
 # shellcheck source=lib/items.sh
 . "$top/scripts/lib/items.sh"
 # shellcheck source=lib/guest.sh
