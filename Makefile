@@ -8,7 +8,7 @@ FLAVOUR ?= full
 
 .PHONY: help run test test-arch fuzz bench kernel shell export check-series check-patches check-scripts check-docs \
 	check-bisect check-debug check-kcsan check-reference check-input check-kills check-placeholder \
-	check-window check-examples check-model \
+	check-window check-examples check-model check-paths \
 	mutants soak clean
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo 'make check-series   patches/ applies to the base, and all copies are in step with it'
 	@echo 'make check-patches  checkpatch --strict on every patch'
 	@echo 'make check-scripts  shellcheck on every script'
+	@echo 'make check-paths    each path that a document or a script names is there'
 	@echo 'make check-docs     build the documents and manual pages without a warning'
 	@echo 'make check-examples compile and run the C code of the documents'
 	@echo 'make check-bisect   build and boot the kernel after each patch of the series'
@@ -81,5 +82,5 @@ check-kcsan:
 check-bisect check-debug check-kills check-reference check-window:
 	@scripts/$@ $(ARCH)
 
-check-series check-patches check-scripts check-docs check-examples check-model check-input check-placeholder clean:
+check-series check-patches check-scripts check-docs check-examples check-model check-input check-placeholder check-paths clean:
 	@scripts/$@
