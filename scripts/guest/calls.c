@@ -47,10 +47,7 @@
 #include <linux/types.h>
 
 #include "parts/measure.h"
-
-#ifndef SYS_futex
-#define SYS_futex SYS_futex_time64
-#endif
+#include "parts/util.h"
 
 /* The bit that the waiter waits for, and the one that is woken */
 #define BIT_ASLEEP	1
@@ -61,8 +58,6 @@
 #define OTHER_VALUE	1
 
 #define STACK_WORDS	8192
-#define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | \
-			 CLONE_THREAD | CLONE_SYSVSEM)
 
 /* How many calls a run makes */
 #define SHORT_CALLS	1000
@@ -198,12 +193,12 @@ static struct result time_of(void (*call)(void), int count)
 	for (int run = -2; run < MANY_RUNS; run++) {
 		double time;
 
-		pause_ns(2000000);
+		sleep_ns(2000000);
 		call();
-		time = now();
+		time = now_ns();
 		for (int i = 0; i < count; i++)
 			call();
-		time = now() - time;
+		time = now_ns() - time;
 		if (run >= 0)
 			values[run] = time;
 	}
@@ -234,7 +229,7 @@ static pthread_t start_waiter(void)
 	if (errno)
 		err(1, "cannot start the waiter");
 	while (futex(&words[0], FUTEX_CMP_REQUEUE, 0, 1, &words[1], VALUE) != 1)
-		pause_ns(100000);
+		sleep_ns(100000);
 	return waiter;
 }
 
