@@ -316,7 +316,8 @@ int main(int argc, char **argv)
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
 
 	if (argc > 2 || (argc == 2 && strcmp(argv[1], "futex")) || !slash)
-		errx(2, "takes no argument but \"futex\", and needs its path as its name: quit is beside it");
+		errx(2,
+		     "takes no argument but \"futex\", and needs its path as its name: quit is beside it");
 	snprintf(program, sizeof(program), "%.*s/quit", (int)(slash - argv[0]), argv[0]);
 	measure_begin("calls without a robust list");
 	measure("getppid", "-", "ns/call", get_parent, SHORT_CALLS);

@@ -413,7 +413,8 @@ int main(void)
 	sigset_t child;
 
 	if (getpid() != 1) {
-		fprintf(stderr, "init: not process 1: only the kernel of the test guest may start this, see scripts/boot-guest\n");
+		fprintf(stderr,
+			"init: not process 1: only the kernel of the test guest may start this, see scripts/boot-guest\n");
 		return 1;
 	}
 	sigemptyset(&child);

@@ -290,7 +290,8 @@ int main(int argc, char **argv)
 	if (!strcmp(name, "bench"))
 		return bench(argc > 1 ? argv[1] : "all", argc > 2 ? argv[2] : "default");
 	if (!strcmp(name, "runner")) {
-		fprintf(stderr, "runner: is called by the names of scripts/guest/items/, in a guest without a shell\n");
+		fprintf(stderr,
+			"runner: is called by the names of scripts/guest/items/, in a guest without a shell\n");
 		return 1;
 	}
 	snprintf(path, sizeof(path), ROOT "/programs/%s/%s", label, name);

@@ -217,7 +217,8 @@ static void compare_counts(void)
 		growth = last->caches[i].objects - (before < 0 ? 0 : before);
 		if (is_of_processes(last->caches[i].name)) {
 			if (growth > OBJECTS_BOUND)
-				fails(OBJECTS, "%ld objects more in %s", growth, last->caches[i].name);
+				fails(OBJECTS, "%ld objects more in %s", growth,
+				      last->caches[i].name);
 		} else {
 			growth *= last->caches[i].size;
 			caches += growth;
@@ -388,7 +389,8 @@ int main(int argc, char **argv)
 		seed = strtoull(argv[2], NULL, 0);
 	if (argc > 4 || seconds < 2 * PERIODS ||
 	    (*what && strcmp(what, "shm") && strcmp(what, "tasks"))) {
-		fprintf(stderr, "usage: %s [SECONDS [SEED [LEAK]]], at least %d seconds, LEAK is shm or tasks\n",
+		fprintf(stderr,
+			"usage: %s [SECONDS [SEED [LEAK]]], at least %d seconds, LEAK is shm or tasks\n",
 			argv[0], 2 * PERIODS);
 		return 2;
 	}

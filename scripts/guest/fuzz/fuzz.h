@@ -39,7 +39,7 @@ extern bool verbose;
 extern __u32 page_size;
 extern bool has_narrow;
 
-void fatal(const char *why) __attribute__((noreturn));
+void __noreturn fatal(const char *why);
 
 /* random.c: numbers that @seed alone decides */
 void seed_random(__u64 seed);

@@ -14,8 +14,7 @@
 #define STACK_SIZE	32768
 
 /* Not every thread here has an errno of its own: none of them may look at it. */
-long futex_call(void *word, int operation, __u32 value, long value2,
-		       void *word2)
+long futex_call(void *word, int operation, __u32 value, long value2, void *word2)
 {
 	return syscall(SYS_futex, word, operation, value, value2, word2, 0);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #define _GNU_SOURCE
 #include "locks.h"
-#include "util.h"
 
 #include <errno.h>
 #include <limits.h>

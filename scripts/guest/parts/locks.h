@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "util.h"
+
 #define LOCKS_MAX	4096
 /* How far apart they are: 64 of them in a page of 4 KiB. */
 #define STEP		64
@@ -45,7 +47,7 @@ struct outcome {
 };
 
 /* As bail_out(), and no process of the group is left behind. */
-void bail_out_all(const char *what) __attribute__((noreturn));
+void __noreturn bail_out_all(const char *what);
 
 pid_t own_tid(void);
 

@@ -240,7 +240,8 @@ static void check_writer(int writer)
 		int found = number + KEPT > last ? count_records(writer, number) : -1;
 
 		if (found > 0 && found < RECORDS)
-			fails(TRANSACTIONS_ARE_WHOLE, "%d of %d records of transaction %u of writer %d",
+			fails(TRANSACTIONS_ARE_WHOLE,
+			      "%d of %d records of transaction %u of writer %d",
 			      found, RECORDS, number, writer);
 		if (*state == DONE && !found)
 			fails(COMMITTED_RECORDS_READ_BACK, "transaction %u of writer %d is lost",
@@ -267,7 +268,8 @@ static void check(void)
 	must_succeed(COMMITTED_RECORDS_READ_BACK, "read", get_total(&total));
 	store->end_reading();
 	if (total != book->total)
-		fails(TRANSACTIONS_ARE_WHOLE, "the shared record counts %llu transactions, not %llu",
+		fails(TRANSACTIONS_ARE_WHOLE,
+		      "the shared record counts %llu transactions, not %llu",
 		      total, book->total);
 	must_succeed(DATABASE_IS_CLEAN, "examine", store->examine());
 	/* Every pause ends, so the next writer must get the lock as well. */

@@ -16,7 +16,8 @@
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
-#define __printf(a, b) __attribute__((format(printf, a, b)))
+#define __printf(a, b)	__attribute__((format(printf, a, b)))
+#define __noreturn	__attribute__((noreturn))
 
 /* For clone(), from sched.h: a thread of the calling process */
 #define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | \
@@ -33,10 +34,10 @@ void sleep_ms(int ms);
  * A diagnostic line of TAP, "# TEXT". It is written by one system call, because the
  * writer may be killed at any time.
  */
-void diag(const char *format, ...) __printf(1, 2);
+void __printf(1, 2) diag(const char *format, ...);
 
 /* No result can follow: the guest lacks something. @what is shown with errno. */
-void bail_out(const char *what) __attribute__((noreturn));
+void __noreturn bail_out(const char *what);
 
 /* False if the file cannot be opened or does not take all of the text. */
 int write_file(const char *path, const char *text);

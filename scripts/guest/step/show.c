@@ -94,8 +94,8 @@ void end_row(const struct scenario *scenario, const struct tally *tally)
 	       tally->hole_end, place);
 }
 
-void add_hole(const struct scenario *scenario, const struct moment *moment,
-		     const char *who, struct tally *tally)
+void add_hole(const struct scenario *scenario, const struct moment *moment, const char *who,
+	      struct tally *tally)
 {
 	char text[128];
 
