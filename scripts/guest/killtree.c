@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A tree of 64 processes that share 16 robust mutexes, plain ones and such with
- * priority inheritance, and kill each other at random: see crowd.h.
+ * priority inheritance, and kill each other at random: see parts/crowd.h.
  *
  * With musl there are only plain ones, see is_pi().
  *
