@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the calls cost that every program makes, also one that never heard of robust
+ * What the calls cost that every program makes, also one that uses no robust
  * futexes: a change of theirs must not make these dearer.
  *
  *   getppid          a call that has nothing to do with futexes, for comparison

@@ -352,20 +352,20 @@ static void die_of_all(int lookups, int objects, int pages, void (*judge)(struct
 
 /* ---- The tests ---- */
 
-static void all_are_told(struct run *run)
+static void expect_all_woken(struct run *run)
 {
 	check(run, !run->lookups);
 	check(run, run->outcome.waiters && !run->outcome.forgotten);
 }
 
-static void some_are_told(struct run *run)
+static void expect_some_woken(struct run *run)
 {
 	check(run, run->lookups);
 	check(run, run->outcome.forgotten <= run->lookups);
 	check(run, run->outcome.forgotten < run->outcome.waiters);
 }
 
-static void none_is_told(struct run *run)
+static void expect_none_woken(struct run *run)
 {
 	check(run, run->outcome.waiters);
 	check(run, run->outcome.forgotten == run->outcome.waiters);
@@ -373,14 +373,14 @@ static void none_is_told(struct run *run)
 
 static void test_none(void)
 {
-	die_of_all(0, 0, 0, all_are_told);
+	die_of_all(0, 0, 0, expect_all_woken);
 }
 
 static void test_some_lookups(void)
 {
 	for (int ignore = 0; ignore < 2; ignore++) {
 		set(LOOKUPS, "ignore-private", ignore);
-		die_of_all(33, 0, 0, some_are_told);
+		die_of_all(33, 0, 0, expect_some_woken);
 	}
 	set(LOOKUPS, "ignore-private", 0);
 }
@@ -389,24 +389,24 @@ static void test_all_lookups(void)
 {
 	for (int ignore = 0; ignore < 2; ignore++) {
 		set(LOOKUPS, "ignore-private", ignore);
-		die_of_all(100, 0, 0, none_is_told);
+		die_of_all(100, 0, 0, expect_none_woken);
 	}
 	set(LOOKUPS, "ignore-private", 0);
 }
 
 static void test_objects(void)
 {
-	die_of_all(0, 100, 0, all_are_told);
+	die_of_all(0, 100, 0, expect_all_woken);
 }
 
 static void test_pages(void)
 {
-	die_of_all(0, 0, 100, all_are_told);
+	die_of_all(0, 0, 100, expect_all_woken);
 }
 
 static void test_everything(void)
 {
-	die_of_all(33, 33, 33, some_are_told);
+	die_of_all(33, 33, 33, expect_some_woken);
 }
 
 /* A list of three pages, with waiters in each of them. */

@@ -43,7 +43,7 @@
 #define WAKEUPS_MAX	1000000
 #define STACK_WORDS	8192
 
-/* From one timer to the next: not always the same, lest it be in step with the walk */
+/* From one timer to the next: not always the same, so that it is not in step with the walk */
 #define PERIOD_MIN	50000
 #define PERIOD_STEP	7919
 #define PERIOD_SPREAD	10007

@@ -12,11 +12,11 @@
  *   oom.group_owner		A group of processes is at its limit (memory.max)
  *				because of the owner itself.
  *   oom.group_thread		... because of another thread of the owner.
- *   oom.group_bystander	... because of another process, which lives on.
+ *   oom.group_bystander	... because of another process, which is not killed.
  *   oom.group_absent_pages	... because of the owner, with locks in memory
  *				that it has never touched.
  *   oom.machine_owner		The machine has no memory left, because of the owner.
- *   oom.machine_bystander	... because of another process, which lives on.
+ *   oom.machine_bystander	... because of another process, which is not killed.
  *   oom.machine_absent_pages	... because of the owner, with untouched locks.
  *
  * usage: PROGRAM

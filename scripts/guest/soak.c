@@ -311,7 +311,7 @@ static void end_job(struct job *job, long long end)
 	show_output(job);
 }
 
-static void expect_nobody(int period)
+static void expect_no_process(int period)
 {
 	long long end = now_ms() + 20000;
 
@@ -407,7 +407,7 @@ int main(int argc, char **argv)
 	     *what ? ", leaks on purpose: " : "", what);
 	for (int i = 0; i < PERIODS; i++) {
 		run_period(i, seconds / PERIODS);
-		expect_nobody(i);
+		expect_no_process(i);
 		if (*what)
 			leak(what);
 		take_count(i);

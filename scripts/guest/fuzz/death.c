@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* One death: run the victim, then compare memory and waiters with what is promised. */
 #define _FILE_OFFSET_BITS 64
 #define _GNU_SOURCE
 #include "fuzz.h"

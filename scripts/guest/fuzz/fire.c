@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* Under fire: lists that other threads and a process rewrite while the victim dies. */
 #define _FILE_OFFSET_BITS 64
 #define _GNU_SOURCE
 #include "fuzz.h"

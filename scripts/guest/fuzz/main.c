@@ -89,7 +89,7 @@ void fatal(const char *why)
 }
 
 /* How to have the death of a seed once more */
-static void tell_replay(unsigned long long seed)
+static void print_replay(unsigned long long seed)
 {
 	diag("replay: make fuzz SEED=%llu LISTS=%d FIRE=%d", seed, test == LISTS,
 	     test == UNDER_FIRE);
@@ -132,7 +132,7 @@ static bool nothing_tested(unsigned long long done)
 
 static void work(void)
 {
-	double began = now_seconds(), told = began;
+	double began = now_seconds(), reported = began;
 	unsigned long long done;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -145,17 +145,17 @@ static void work(void)
 	for (done = 0; done < wanted[test] && job->failures < FAILURES_MAX; done++) {
 		if (seconds_wanted && now_seconds() - began >= seconds_wanted)
 			break;
-		if (now_seconds() - told >= PROGRESS) {
-			told = now_seconds();
+		if (now_seconds() - reported >= PROGRESS) {
+			reported = now_seconds();
 			diag("%s: %llu of %llu deaths after %.0f s, %llu wrong",
-			     test_names[test], done, wanted[test], told - began,
+			     test_names[test], done, wanted[test], reported - began,
 			     job->failures);
 		}
 		scene.seed = first_seed + done;
 		job->seed = scene.seed;
 		if (!(test == LISTS ? fuzz_one() : fire_one())) {
 			job->failures++;
-			tell_replay(scene.seed);
+			print_replay(scene.seed);
 		}
 		job->done++;
 	}
@@ -193,7 +193,7 @@ static bool watch(pid_t worker)
 		right = false;
 	}
 	if (!right)
-		tell_replay(job->seed);
+		print_replay(job->seed);
 	return right && !job->failures;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The kinds of memory that the lists are in, and how each of them is mapped. */
 #define _FILE_OFFSET_BITS 64
 #define _GNU_SOURCE
 #include "fuzz.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* What is promised: a list is walked in the image, as a kernel has to walk it. */
 #include "fuzz.h"
 
 /* The number of entries with nothing to mark that end a list */

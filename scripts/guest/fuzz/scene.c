@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* How a scene is made: the lists and their locks, waiters, pages that are taken away. */
 #include "fuzz.h"
 
 #include <signal.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The victim: it fills in the TIDs, registers its lists, and dies. */
 #define _FILE_OFFSET_BITS 64
 #define _GNU_SOURCE
 #include "fuzz.h"

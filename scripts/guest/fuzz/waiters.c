@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The waiters: they sleep at a gate, and are requeued from there to a word and back. */
 #define _GNU_SOURCE
 #include "fuzz.h"
 

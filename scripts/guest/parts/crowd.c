@@ -94,7 +94,7 @@ static int any_failure(void)
 
 /*
  * Reap one dead child. Its number is given up before it is reaped, while no
- * other process can have it: see kill_somebody().
+ * other process can have it: see kill_random_member().
  */
 static int reap_one(void)
 {
@@ -152,7 +152,7 @@ static int kill_member(int member)
 }
 
 /* Only while most are alive: else the crowd would do nothing but grow. */
-static void kill_somebody(void)
+static void kill_random_member(void)
 {
 	int member = 1 + any_below(work->members);
 
@@ -166,7 +166,7 @@ static void kill_somebody(void)
 
 static void live(int member, pid_t parent);
 
-static void tend_children(void)
+static void restart_children(void)
 {
 	int first = me * work->children + 1;
 	pid_t parent = getpid(), pid;
@@ -209,7 +209,7 @@ static void live(int member, pid_t parent)
 		self->busy = 0;
 	}
 	while (!crowd->stop) {
-		tend_children();
+		restart_children();
 		self->since = now_ms();
 		__atomic_store_n(&self->busy, 1, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&crowd->pause, __ATOMIC_SEQ_CST)) {
@@ -218,7 +218,7 @@ static void live(int member, pid_t parent)
 			continue;
 		}
 		if (!any_below(4))
-			kill_somebody();
+			kill_random_member();
 		work->step();
 		self->steps++;
 		self->busy = 0;
@@ -240,7 +240,7 @@ static int run_aside(void (*what)(int), int argument)
 	while (pid > 0) {
 		siginfo_t info = { .si_pid = 0 };
 
-		/* Not by reap_one(): orphans are not its business. */
+		/* Not by reap_one(), which reaps any child. */
 		if (!waitid(P_PID, pid, &info, WEXITED | WNOHANG) && info.si_pid)
 			return info.si_code == CLD_EXITED && !info.si_status;
 		if (now_ms() > end) {
@@ -260,7 +260,7 @@ static void run_check(int unused)
 	work->check();
 }
 
-static void complain_of(int member)
+static void report_late(int member)
 {
 	struct member *who = &crowd->members[member];
 	char state;
@@ -303,7 +303,7 @@ static int wait_for(int (*condition)(void), long long limit)
 	int member;
 
 	while (!condition || !condition()) {
-		tend_children();
+		restart_children();
 		member = late_member(work->nudge ? patience / 50 : patience);
 		if (member && work->nudge && crowd->members[member].pid) {
 			__atomic_add_fetch(&crowd->nudges, 1, __ATOMIC_SEQ_CST);
@@ -312,7 +312,7 @@ static int wait_for(int (*condition)(void), long long limit)
 			member = late_member(patience);
 		}
 		if (member) {
-			complain_of(member);
+			report_late(member);
 			return 0;
 		}
 		if (any_failure())

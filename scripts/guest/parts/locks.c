@@ -18,7 +18,7 @@ enum kind {
 	PLAIN,			/* no waiter */
 	AWAITED,		/* one waiter sleeps in FUTEX_WAIT */
 	PI,			/* one waiter sleeps in FUTEX_LOCK_PI */
-	SOMEBODY_ELSES,		/* on the list, but the word has another TID */
+	OTHER_OWNER,		/* on the list, but the word has another TID */
 };
 
 struct waiter {
@@ -103,7 +103,7 @@ struct slot *slot_of(int number)
 static enum kind kind_of(int number)
 {
 	if (number % 512 == 81)
-		return SOMEBODY_ELSES;
+		return OTHER_OWNER;
 	if (number % 512 == 113)
 		return PI;
 	/* Neighbours, as their wakeups are made together. */
@@ -121,7 +121,7 @@ static unsigned int held_word(int number, pid_t owner)
 	switch (kind_of(number)) {
 	case AWAITED:
 		return owner | FUTEX_WAITERS;
-	case SOMEBODY_ELSES:
+	case OTHER_OWNER:
 		return FOREIGN;
 	default:
 		return owner;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The other processes: they hold the lock, take it, wait; and how long is waited for them. */
 #define _GNU_SOURCE
 #include "step.h"
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* What the victim does before it is stepped, and what it is stepped through. */
 #define _GNU_SOURCE
 #include "step.h"
 

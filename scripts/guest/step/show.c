@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* How a death is shown, with the instruction and its function. */
 #define _GNU_SOURCE
 #include "step.h"
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The victim: it is stepped through the function, and looked at before it is killed. */
 #define _GNU_SOURCE
 #include "step.h"
 
