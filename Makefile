@@ -21,7 +21,7 @@ help:
 	@echo 'make kernel         build one kernel: FLAVOUR=full|ground|base|debug (default full)'
 	@echo 'make export         write patches/ and the whole-file copies from build/linux'
 	@echo 'make check-series   patches/ applies to the base, and all copies are in step with it'
-	@echo 'make check-patches  checkpatch --strict on every patch'
+	@echo 'make check-patches  checkpatch --strict on every patch, and on the C of the guest'
 	@echo 'make check-scripts  shellcheck on every script'
 	@echo 'make check-paths    each path that a document or a script names is there'
 	@echo 'make check-docs     build the documents and manual pages without a warning'

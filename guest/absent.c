@@ -12,10 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Some 32-bit architectures have only the system call with 64-bit times. */
-#ifndef SYS_futex
-#define SYS_futex SYS_futex_time64
-#endif
+#include "parts/util.h"
 
 static struct robust_list_head head = { .list = { &head.list } };
 static unsigned int word;

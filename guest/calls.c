@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the calls cost that every program makes, also one that never heard of robust
+ * What the calls cost that every program makes, also one that uses no robust
  * futexes: a change of theirs must not make these dearer.
  *
  *   getppid          a call that has nothing to do with futexes, for comparison
@@ -47,10 +47,7 @@
 #include <linux/types.h>
 
 #include "parts/measure.h"
-
-#ifndef SYS_futex
-#define SYS_futex SYS_futex_time64
-#endif
+#include "parts/util.h"
 
 /* The bit that the waiter waits for, and the one that is woken */
 #define BIT_ASLEEP	1
@@ -61,8 +58,6 @@
 #define OTHER_VALUE	1
 
 #define STACK_WORDS	8192
-#define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | \
-			 CLONE_THREAD | CLONE_SYSVSEM)
 
 /* How many calls a run makes */
 #define SHORT_CALLS	1000
@@ -198,12 +193,12 @@ static struct result time_of(void (*call)(void), int count)
 	for (int run = -2; run < MANY_RUNS; run++) {
 		double time;
 
-		pause_ns(2000000);
+		sleep_ns(2000000);
 		call();
-		time = now();
+		time = now_ns();
 		for (int i = 0; i < count; i++)
 			call();
-		time = now() - time;
+		time = now_ns() - time;
 		if (run >= 0)
 			values[run] = time;
 	}
@@ -234,7 +229,7 @@ static pthread_t start_waiter(void)
 	if (errno)
 		err(1, "cannot start the waiter");
 	while (futex(&words[0], FUTEX_CMP_REQUEUE, 0, 1, &words[1], VALUE) != 1)
-		pause_ns(100000);
+		sleep_ns(100000);
 	return waiter;
 }
 
@@ -321,7 +316,8 @@ int main(int argc, char **argv)
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
 
 	if (argc > 2 || (argc == 2 && strcmp(argv[1], "futex")) || !slash)
-		errx(2, "takes no argument but \"futex\", and needs its path as its name: quit is beside it");
+		errx(2,
+		     "takes no argument but \"futex\", and needs its path as its name: quit is beside it");
 	snprintf(program, sizeof(program), "%.*s/quit", (int)(slash - argv[0]), argv[0]);
 	measure_begin("calls without a robust list");
 	measure("getppid", "-", "ns/call", get_parent, SHORT_CALLS);

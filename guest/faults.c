@@ -42,10 +42,22 @@
  *
  * The output is KTAP. The exit status is 0 if every test passed, else 1.
  */
-#include "locks.h"
+#define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "parts/locks.h"
+#include "parts/util.h"
 
 #define DEBUGFS		"/sys/kernel/debug"
 /* More failures than are ever made: what is left gives their number. */
@@ -109,13 +121,13 @@ static void complain(const struct run *run, const char *condition)
 
 	if (failed++ >= 5)
 		return;
-	tell("not true: %s", condition);
-	tell("%s, %lld failures, %lld of them lookups", death_names[run->death],
+	diag("not true: %s", condition);
+	diag("%s, %lld failures, %lld of them lookups", death_names[run->death],
 	     run->injected, run->lookups);
-	tell("%d words marked, %d not, %d wrong, pending %s, %d PI", outcome->marked,
+	diag("%d words marked, %d not, %d wrong, pending %s, %d PI", outcome->marked,
 	     outcome->unmarked, outcome->wrong,
 	     outcome->pending_marked ? "marked" : "not", outcome->pi);
-	tell("first not marked %d, last marked %d, %d of %d waiters forgotten",
+	diag("first not marked %d, last marked %d, %d of %d waiters forgotten",
 	     outcome->first_unmarked, outcome->last_marked, outcome->forgotten,
 	     outcome->waiters);
 }
@@ -137,7 +149,7 @@ static void set(enum attribute which, const char *file, long value)
 	int length = snprintf(text, sizeof(text), "%ld", value);
 
 	if (fd < 0 || write(fd, text, length) != length)
-		give_up(attributes[which].name);
+		bail_out_all(attributes[which].name);
 	close(fd);
 }
 
@@ -147,7 +159,7 @@ static long get(enum attribute which, const char *file)
 	char text[32] = "";
 
 	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		give_up(attributes[which].name);
+		bail_out_all(attributes[which].name);
 	close(fd);
 	return atol(text);
 }
@@ -210,7 +222,7 @@ static void *die(void *argument)
 	register_list(&control->head);
 	control->tid = own_tid();
 	while (!control->go)
-		doze(1);
+		sleep_ms(1);
 
 	write_own(run->nth ? "fail-nth" : "make-it-fail", run->nth ? run->nth : 1);
 	if (run->death == THREAD_EXITS)
@@ -235,14 +247,14 @@ static int is_dead(const struct run *run, pid_t pid, pid_t tid)
 
 static void wait_for_death(const struct run *run, pid_t pid, pid_t tid)
 {
-	long long end = milliseconds() + PATIENCE * 1000;
+	long long end = now_ms() + PATIENCE * 1000;
 
 	while (!is_dead(run, pid, tid)) {
-		if (milliseconds() > end) {
+		if (now_ms() > end) {
 			errno = ETIME;
-			give_up("a thread that dies does not come to its end");
+			bail_out_all("a thread that dies does not come to its end");
 		}
-		doze(1);
+		sleep_ms(1);
 	}
 }
 
@@ -256,18 +268,18 @@ static void run_death(struct run *run)
 	if (run->death == THREAD_EXITS) {
 		errno = pthread_create(&thread, NULL, die, run);
 		if (errno)
-			give_up("cannot start a thread");
+			bail_out_all("cannot start a thread");
 	} else {
 		pid = fork();
 		if (pid < 0)
-			give_up("cannot start a process");
+			bail_out_all("cannot start a process");
 		if (!pid) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			die(run);
 		}
 	}
 	while (!control->tid)
-		doze(1);
+		sleep_ms(1);
 	tid = control->tid;
 	if (!run->touched)
 		take_all(&control->head, tid);
@@ -276,7 +288,7 @@ static void run_death(struct run *run)
 	control->go = 1;
 	if (run->death == PROCESS_IS_KILLED) {
 		while (!control->exposed)
-			doze(1);
+			sleep_ms(1);
 		kill(pid, SIGKILL);
 	}
 	wait_for_death(run, pid, tid);
@@ -340,20 +352,20 @@ static void die_of_all(int lookups, int objects, int pages, void (*judge)(struct
 
 /* ---- The tests ---- */
 
-static void all_are_told(struct run *run)
+static void expect_all_woken(struct run *run)
 {
 	check(run, !run->lookups);
 	check(run, run->outcome.waiters && !run->outcome.forgotten);
 }
 
-static void some_are_told(struct run *run)
+static void expect_some_woken(struct run *run)
 {
 	check(run, run->lookups);
 	check(run, run->outcome.forgotten <= run->lookups);
 	check(run, run->outcome.forgotten < run->outcome.waiters);
 }
 
-static void none_is_told(struct run *run)
+static void expect_none_woken(struct run *run)
 {
 	check(run, run->outcome.waiters);
 	check(run, run->outcome.forgotten == run->outcome.waiters);
@@ -361,14 +373,14 @@ static void none_is_told(struct run *run)
 
 static void test_none(void)
 {
-	die_of_all(0, 0, 0, all_are_told);
+	die_of_all(0, 0, 0, expect_all_woken);
 }
 
 static void test_some_lookups(void)
 {
 	for (int ignore = 0; ignore < 2; ignore++) {
 		set(LOOKUPS, "ignore-private", ignore);
-		die_of_all(33, 0, 0, some_are_told);
+		die_of_all(33, 0, 0, expect_some_woken);
 	}
 	set(LOOKUPS, "ignore-private", 0);
 }
@@ -377,24 +389,24 @@ static void test_all_lookups(void)
 {
 	for (int ignore = 0; ignore < 2; ignore++) {
 		set(LOOKUPS, "ignore-private", ignore);
-		die_of_all(100, 0, 0, none_is_told);
+		die_of_all(100, 0, 0, expect_none_woken);
 	}
 	set(LOOKUPS, "ignore-private", 0);
 }
 
 static void test_objects(void)
 {
-	die_of_all(0, 100, 0, all_are_told);
+	die_of_all(0, 100, 0, expect_all_woken);
 }
 
 static void test_pages(void)
 {
-	die_of_all(0, 0, 100, all_are_told);
+	die_of_all(0, 0, 100, expect_all_woken);
 }
 
 static void test_everything(void)
 {
-	die_of_all(33, 33, 33, some_are_told);
+	die_of_all(33, 33, 33, expect_some_woken);
 }
 
 /* A list of three pages, with waiters in each of them. */
@@ -419,7 +431,7 @@ static void test_one_failure(void)
 		/* Three pages and the pending lock are looked up. */
 		check(&run, nth > 4);
 	}
-	tell("%d places where something could fail", tried);
+	diag("%d places where something could fail", tried);
 }
 
 static void run_absent(struct run *run, enum death death, int probability)
@@ -449,7 +461,7 @@ static void test_absent_pages(void)
 	}
 	/* Else the test has shown nothing. */
 	check(&run, injected && marked && unmarked);
-	tell("%lld failures, %lld words marked, %lld lost", injected, marked, unmarked);
+	diag("%lld failures, %lld words marked, %lld lost", injected, marked, unmarked);
 }
 
 static void test_no_pages(void)
@@ -478,7 +490,7 @@ static const struct test {
 	{ "faults.no_pages", test_no_pages },
 };
 
-#define TESTS	((int)(sizeof(tests) / sizeof(tests[0])))
+#define TESTS	((int)ARRAY_SIZE(tests))
 
 int main(void)
 {
@@ -499,15 +511,15 @@ int main(void)
 	control = map_memory(sizeof(*control), MAP_SHARED);
 	printf("1..%d\n", TESTS);
 	for (int i = 0; i < TESTS; i++) {
-		long long began = milliseconds();
+		long long began = now_ms();
 
 		failed = 0;
 		tests[i].run();
 		status |= failed;
-		tell("%lld ms", milliseconds() - began);
+		diag("%lld ms", now_ms() - began);
 		printf("%sok %d %s\n", failed ? "not " : "", i + 1, tests[i].name);
 	}
 	for (int i = 0; i < ATTRIBUTES; i++)
-		tell("%s: %lld failures injected", attributes[i].name, attributes[i].injected);
+		diag("%s: %lld failures injected", attributes[i].name, attributes[i].injected);
 	return status ? 1 : 0;
 }

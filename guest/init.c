@@ -46,10 +46,10 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "output.h"
+#include "parts/output.h"
+#include "parts/util.h"
 
 /* The kernel takes up to 976 bytes a record, its prefix for the level included. */
 #define RECORD_MAX 900
@@ -68,14 +68,6 @@ static int stay;
 
 /* How the items ended, in words, for the last line. */
 static char statuses[ITEMS_MAX][16];
-
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
 
 /*
  * One line on the console. The level is a warning's: a console that shows the
@@ -336,11 +328,11 @@ static int reap(pid_t pid, int *status)
  */
 static void kill_all(void)
 {
-	double deadline = seconds() + 10;
+	double deadline = now_seconds() + 10;
 
 	kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, WNOHANG) >= 0) {
-		if (seconds() > deadline) {
+		if (now_seconds() > deadline) {
 			say("trouble: a process outlives SIGKILL");
 			set("/proc/sysrq-trigger", "w");
 			return;
@@ -360,7 +352,7 @@ static void run(int number)
 	char *word = statuses[number];
 	size_t size = sizeof(statuses[number]);
 	int interactive = !strcmp(item, "shell");
-	double began = seconds(), left;
+	double began = now_seconds(), left;
 	int reader, writer, status = 0, done = 0;
 	struct timespec timeout;
 	struct pollfd output;
@@ -380,7 +372,7 @@ static void run(int number)
 	output.fd = reader;
 	output.events = POLLIN;
 	while (!done) {
-		left = interactive ? 3600 : began + limit - seconds();
+		left = interactive ? 3600 : began + limit - now_seconds();
 		if (left <= 0)
 			break;
 		timeout.tv_sec = (time_t)left;
@@ -402,7 +394,7 @@ static void run(int number)
 		snprintf(word, size, "signal-%d", WTERMSIG(status));
 	else
 		snprintf(word, size, "%d", WEXITSTATUS(status));
-	say("end %s %s %.1f s", item, word, seconds() - began);
+	say("end %s %s %.1f s", item, word, now_seconds() - began);
 }
 
 static void report(void)
@@ -421,7 +413,8 @@ int main(void)
 	sigset_t child;
 
 	if (getpid() != 1) {
-		fprintf(stderr, "init: not process 1: only the kernel of the test guest may start this, see scripts/boot-guest\n");
+		fprintf(stderr,
+			"init: not process 1: only the kernel of the test guest may start this, see scripts/boot-guest\n");
 		return 1;
 	}
 	sigemptyset(&child);

@@ -21,8 +21,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "parts/util.h"
 
 #define PATIENCE 5.0
 #define WAITS_FOR_EVER 3
@@ -31,21 +32,17 @@ struct bank {
 	pthread_mutex_t lock;
 	volatile int first, second;
 	volatile int half_done;		/* the owner stands between the two writes */
-	struct timespec began;
+	double began;
 };
 
 static struct bank *bank;
 
 static double elapsed(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - bank->began.tv_sec) +
-	       (now.tv_nsec - bank->began.tv_nsec) / 1e9;
+	return now_seconds() - bank->began;
 }
 
-static void tell(const char *format, ...)
+static void __printf(1, 2) story(const char *format, ...)
 {
 	char text[256];
 	va_list arguments;
@@ -55,13 +52,6 @@ static void tell(const char *format, ...)
 	va_end(arguments);
 	printf("story: %6.3f %s\n", elapsed(), text);
 	fflush(stdout);
-}
-
-static void doze(void)
-{
-	struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
-
-	nanosleep(&pause, NULL);
 }
 
 static void create_bank(void)
@@ -75,7 +65,7 @@ static void create_bank(void)
 		perror("kill9: cannot map memory, give the guest more of it");
 		exit(1);
 	}
-	clock_gettime(CLOCK_MONOTONIC, &bank->began);
+	bank->began = now_seconds();
 	bank->first = 100;
 
 	pthread_mutexattr_init(&shared_robust);
@@ -83,8 +73,8 @@ static void create_bank(void)
 	pthread_mutexattr_setrobust(&shared_robust, PTHREAD_MUTEX_ROBUST);
 	error = pthread_mutex_init(&bank->lock, &shared_robust);
 	if (error) {
-		tell("The C library refuses: no robust mutex on this kernel (%s).",
-		     strerror(error));
+		story("The C library refuses: no robust mutex on this kernel (%s).",
+		      strerror(error));
 		exit(WAITS_FOR_EVER);
 	}
 }
@@ -103,29 +93,29 @@ static int wait_and_repair(void)
 	int error = pthread_mutex_lock(&bank->lock);
 
 	if (error != EOWNERDEAD) {
-		tell("Waiter: pthread_mutex_lock() returns %s, which is wrong.",
-		     error ? strerror(error) : "success");
+		story("Waiter: pthread_mutex_lock() returns %s, which is wrong.",
+		      error ? strerror(error) : "success");
 		return 1;
 	}
-	tell("Waiter: gets EOWNERDEAD, and with it the lock.");
-	tell("Waiter: finds %d + %d, which is not 100.", bank->first, bank->second);
+	story("Waiter: gets EOWNERDEAD, and with it the lock.");
+	story("Waiter: finds %d + %d, which is not 100.", bank->first, bank->second);
 	bank->second = 100 - bank->first;
 	error = pthread_mutex_consistent(&bank->lock);
 	if (error) {
-		tell("Waiter: pthread_mutex_consistent() says %s.", strerror(error));
+		story("Waiter: pthread_mutex_consistent() says %s.", strerror(error));
 		return 1;
 	}
-	tell("Waiter: repairs it to %d + %d; the mutex is consistent again.",
-	     bank->first, bank->second);
+	story("Waiter: repairs it to %d + %d; the mutex is consistent again.",
+	      bank->first, bank->second);
 	pthread_mutex_unlock(&bank->lock);
 
 	error = pthread_mutex_lock(&bank->lock);
 	if (error) {
-		tell("Waiter: the next lock fails: %s.", strerror(error));
+		story("Waiter: the next lock fails: %s.", strerror(error));
 		return 1;
 	}
 	pthread_mutex_unlock(&bank->lock);
-	tell("Waiter: locks and unlocks as if nothing had happened.");
+	story("Waiter: locks and unlocks as if nothing had happened.");
 	return 0;
 }
 
@@ -143,21 +133,6 @@ static pid_t start(int (*waiter)(void))
 		_exit(waiter());
 	own();
 	return 0;
-}
-
-static int sleeps(pid_t pid)
-{
-	char path[64], state = '?';
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "r");
-	if (!file)
-		return 0;
-	if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-		state = '?';
-	fclose(file);
-	return state == 'S';
 }
 
 /* Whether the futex word says that a thread is about to wait. */
@@ -179,7 +154,7 @@ static int outcome(pid_t waiter)
 	while (elapsed() < deadline) {
 		if (waitpid(waiter, &status, WNOHANG) == waiter)
 			return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-		doze();
+		sleep_ms(5);
 	}
 	return -1;
 }
@@ -190,38 +165,38 @@ int main(void)
 	int status;
 
 	create_bank();
-	tell("Two accounts hold 100 + 0, a robust mutex guards them.");
+	story("Two accounts hold 100 + 0, a robust mutex guards them.");
 
 	owner = start(NULL);
 	while (!bank->half_done)
-		doze();
-	tell("Owner: has the lock, and took 40 out of the first account.");
+		sleep_ms(5);
+	story("Owner: has the lock, and took 40 out of the first account.");
 
 	waiter = start(wait_and_repair);
-	while (!contended() || !sleeps(waiter))
-		doze();
-	tell("Waiter: sleeps in pthread_mutex_lock().");
+	while (!contended() || task_state(waiter) != 'S')
+		sleep_ms(5);
+	story("Waiter: sleeps in pthread_mutex_lock().");
 
-	tell("kill -9 the owner, in the middle of its work.");
+	story("kill -9 the owner, in the middle of its work.");
 	kill(owner, SIGKILL);
 	waitpid(owner, &status, 0);
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
-		tell("The owner did not die of SIGKILL: this is wrong.");
+		story("The owner did not die of SIGKILL: this is wrong.");
 		return 1;
 	}
 
 	status = outcome(waiter);
 	if (status == 0) {
-		tell("The end: the owner is gone, the lock lives on.");
+		story("The end: the owner is gone, the lock lives on.");
 		return 0;
 	}
 	if (status > 0) {
-		tell("The end: the waiter went wrong.");
+		story("The end: the waiter went wrong.");
 		return 1;
 	}
-	tell("Nothing for %.0f seconds: the waiter is not woken.", PATIENCE);
+	story("Nothing for %.0f seconds: the waiter is not woken.", PATIENCE);
 	kill(waiter, SIGKILL);
 	waitpid(waiter, NULL, 0);
-	tell("The end: the lock is lost, the waiter would wait for ever.");
+	story("The end: the lock is lost, the waiter would wait for ever.");
 	return WAITS_FOR_EVER;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A tree of 64 processes that share 16 robust mutexes, plain ones and such with
- * priority inheritance, and kill each other at random: see crowd.h.
+ * priority inheritance, and kill each other at random: see parts/crowd.h.
  *
  * With musl there are only plain ones, see is_pi().
  *
@@ -23,9 +23,19 @@
  *			for each mutex that a death left.
  *   killtree.locks_can_be_taken	In every pause each mutex can be locked.
  */
-#include "crowd.h"
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "parts/crowd.h"
+#include "parts/util.h"
 
 #define CELLS		16
 #define TOTAL		1000000
@@ -107,7 +117,7 @@ static void show_cell(int number)
 	for (size_t i = 0; i < 10; i++)
 		snprintf(words + strlen(words), sizeof(words) - strlen(words), " %08x",
 			 ((volatile unsigned int *)&cell->mutex)[i]);
-	tell("mutex %d (%s):%s, inside is member %d, journal %s", number,
+	diag("mutex %d (%s):%s, inside is member %d, journal %s", number,
 	     is_pi(number) ? "PI" : "plain", words, cell->inside,
 	     cell->open ? "open" : "closed");
 }
@@ -115,17 +125,19 @@ static void show_cell(int number)
 static void explain(int member)
 {
 	int wanted = bank->wants[member];
-	char state[4];
 
 	if (!wanted)
 		return;
 	show_cell(wanted - 1);
 	for (int i = 1; i <= MEMBERS_MAX; i++) {
-		if (bank->wants[i] != wanted || !crowd->members[i].pid)
+		pid_t pid = pid_of(i);
+		char state;
+
+		if (bank->wants[i] != wanted || !pid)
 			continue;
-		state_of(crowd->members[i].pid, state, sizeof(state));
-		tell("member %d, process %d, state %s, waits for it", i,
-		     crowd->members[i].pid, state);
+		state = task_state(pid);
+		diag("member %d, process %d, state %c, waits for it", i, pid,
+		     state ? state : '?');
 	}
 }
 
@@ -321,6 +333,7 @@ static void wake_sleepers(int member)
 	if ((!error || error == EOWNERDEAD) && take_over(wanted - 1, error))
 		release(wanted - 1);
 }
+
 #define NUDGE wake_sleepers
 #else
 #define NUDGE NULL
@@ -334,7 +347,7 @@ static void summarize(void)
 		operations += bank->cells[i].operations;
 		*(is_pi(i) ? &pi : &plain) += bank->cells[i].owners_died;
 	}
-	tell("%lld operations; EOWNERDEAD %lld times of plain mutexes, %lld of PI ones",
+	diag("%lld operations; EOWNERDEAD %lld times of plain mutexes, %lld of PI ones",
 	     operations, plain, pi);
 	if (!plain || (is_pi(1) && !pi))
 		fails(OWNERS_DIED, "no owner died, of one kind of mutexes or both");

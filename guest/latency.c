@@ -34,6 +34,7 @@
 #include <linux/types.h>
 
 #include "parts/measure.h"
+#include "parts/util.h"
 
 #define LOCKS		1000000L
 #define LOCK_SIZE	40
@@ -41,10 +42,8 @@
 #define QUIET_WAKEUPS	10000
 #define WAKEUPS_MAX	1000000
 #define STACK_WORDS	8192
-#define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | \
-			 CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
-/* From one timer to the next: not always the same, lest it be in step with the walk */
+/* From one timer to the next: not always the same, so that it is not in step with the walk */
 #define PERIOD_MIN	50000
 #define PERIOD_STEP	7919
 #define PERIOD_SPREAD	10007
@@ -139,7 +138,7 @@ static void sleep_until(double time)
 /* Wakeups until the thread's end, or until there are so many; added to late[]. */
 static int watch(int count, int most)
 {
-	double target = now();
+	double target = now_ns();
 	unsigned int period = 0;
 
 	while (get_tid() && count < most) {
@@ -147,12 +146,12 @@ static int watch(int count, int most)
 
 		period = (period + PERIOD_STEP) % PERIOD_SPREAD;
 		target += PERIOD_MIN + period;
-		time = now();
+		time = now_ns();
 		/* One that is missed is not made up for. */
 		if (target < time + PERIOD_MIN / 2)
 			target = time + PERIOD_MIN + period;
 		sleep_until(target);
-		time = now();
+		time = now_ns();
 		if (get(&dying))
 			late[count++] = time - target;
 	}
@@ -163,7 +162,9 @@ static void run_thread(int (*thread)(void *))
 {
 	set(&dying, false);
 	set(&busy, true);
-	if (clone(thread, stack + STACK_WORDS, THREAD_FLAGS, NULL, &tid, NULL, &tid) < 0)
+	if (clone(thread, stack + STACK_WORDS,
+		  THREAD_FLAGS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID, NULL, &tid, NULL,
+		  &tid) < 0)
 		err(1, "cannot start a thread");
 }
 
@@ -171,7 +172,7 @@ static void run_thread(int (*thread)(void *))
 static void await_end(int dead)
 {
 	while (!syscall(SYS_tgkill, getpid(), dead, 0))
-		pause_ns(1000000);
+		sleep_ns(1000000);
 }
 
 static void check_locks(void)

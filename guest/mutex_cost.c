@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "parts/measure.h"
+#include "parts/util.h"
 
 #ifdef __GLIBC__
 #define LIBRARY "glibc"
@@ -89,23 +90,23 @@ static void check_mutex(const struct kind *kind)
 
 static double time_of_nothing(void)
 {
-	double time = now();
+	double time = now_ns();
 
 	for (int i = 0; i < PAIRS; i++)
 		__asm__ volatile("" : : : "memory");
-	return now() - time;
+	return now_ns() - time;
 }
 
 static double time_of_pairs(void)
 {
 	pthread_mutex_t *mutex = &area->mutex;
-	double time = now();
+	double time = now_ns();
 
 	for (int i = 0; i < PAIRS; i++) {
 		pthread_mutex_lock(mutex);
 		pthread_mutex_unlock(mutex);
 	}
-	return now() - time;
+	return now_ns() - time;
 }
 
 static struct result runs_of(double (*time_of)(void))
@@ -115,7 +116,7 @@ static struct result runs_of(double (*time_of)(void))
 	for (int run = -2; run < MANY_RUNS; run++) {
 		double time;
 
-		pause_ns(2000000);
+		sleep_ns(2000000);
 		time = time_of();
 		if (run >= 0)
 			values[run] = time;
@@ -186,12 +187,12 @@ static double rate_of_round(const struct kind *kind, double *share)
 			err(1, "cannot start a thread");
 	}
 	while (__atomic_load_n(&area->ready, __ATOMIC_SEQ_CST) < 2)
-		pause_ns(1000000);
-	time = now();
+		sleep_ns(1000000);
+	time = now_ns();
 	__atomic_store_n(&area->go, true, __ATOMIC_SEQ_CST);
-	pause_ns(ROUND_NS);
+	sleep_ns(ROUND_NS);
 	__atomic_store_n(&area->stop, true, __ATOMIC_RELAXED);
-	time = now() - time;
+	time = now_ns() - time;
 	for (int i = 0; i < 2; i++)
 		pthread_join(contenders[i].thread, NULL);
 

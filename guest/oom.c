@@ -12,21 +12,32 @@
  *   oom.group_owner		A group of processes is at its limit (memory.max)
  *				because of the owner itself.
  *   oom.group_thread		... because of another thread of the owner.
- *   oom.group_bystander	... because of another process, which lives on.
+ *   oom.group_bystander	... because of another process, which is not killed.
  *   oom.group_absent_pages	... because of the owner, with locks in memory
  *				that it has never touched.
  *   oom.machine_owner		The machine has no memory left, because of the owner.
- *   oom.machine_bystander	... because of another process, which lives on.
+ *   oom.machine_bystander	... because of another process, which is not killed.
  *   oom.machine_absent_pages	... because of the owner, with untouched locks.
  *
  * usage: PROGRAM
  *
  * The output is KTAP. The exit status is 0 if every test passed, else 1.
  */
-#include "locks.h"
-#include <fcntl.h>
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "parts/locks.h"
+#include "parts/util.h"
 
 #define HELD		1000
 #define GROUPS		"/sys/fs/cgroup"
@@ -57,7 +68,7 @@ static const struct test tests[] = {
 	{ "oom.machine_absent_pages", 0, OWNER, 1 },
 };
 
-#define TESTS	((int)(sizeof(tests) / sizeof(tests[0])))
+#define TESTS	((int)ARRAY_SIZE(tests))
 
 static struct control {
 	volatile pid_t owner;
@@ -72,21 +83,10 @@ static int failed;
 #define check(condition)						\
 do {									\
 	if (!(condition)) {						\
-		tell("not true: %s", #condition);			\
+		diag("not true: %s", #condition);			\
 		failed++;						\
 	}								\
 } while (0)
-
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t length = strlen(text);
-	int written = fd >= 0 && write(fd, text, length) == length;
-
-	if (fd >= 0)
-		close(fd);
-	return written;
-}
 
 /* The number after this word in a file of lines "WORD NUMBER", or -1. */
 static long long number_in(const char *path, const char *word)
@@ -119,10 +119,10 @@ static int make_group(void)
 	if (!write_file(GROUPS "/cgroup.subtree_control", "+memory"))
 		return 0;
 	if (mkdir(GROUP, 0755))
-		give_up("cannot make a group of processes");
+		bail_out_all("cannot make a group of processes");
 	snprintf(limit, sizeof(limit), "%d", GROUP_LIMIT);
 	if (!write_file(GROUP "/memory.max", limit))
-		give_up("cannot limit the memory of a group");
+		bail_out_all("cannot limit the memory of a group");
 	/* There may be no swap to limit. */
 	write_file(GROUP "/memory.swap.max", "0");
 	return 1;
@@ -149,9 +149,9 @@ static void enter(const struct test *test, const char *badness)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (!write_file("/proc/self/oom_score_adj", badness))
-		give_up("cannot write oom_score_adj");
+		bail_out_all("cannot write oom_score_adj");
 	if (test->in_group && !write_file(GROUP "/cgroup.procs", "0"))
-		give_up("cannot enter the group");
+		bail_out_all("cannot enter the group");
 }
 
 static void own(const struct test *test)
@@ -166,7 +166,7 @@ static void own(const struct test *test)
 		memset(map_memory(BULK, MAP_PRIVATE), 1, BULK);
 	control->owner = own_tid();
 	while (!control->go)
-		doze(1);
+		sleep_ms(1);
 	if (test->eater == OWNER) {
 		/* In memory that it has not touched it must not look at a word. */
 		for (;;) {
@@ -177,7 +177,7 @@ static void own(const struct test *test)
 		}
 	}
 	if (test->eater == THREAD_OF_OWNER && pthread_create(&thread, NULL, eat, NULL))
-		give_up("cannot start a thread");
+		bail_out_all("cannot start a thread");
 	for (;;)
 		pause();
 }
@@ -187,7 +187,7 @@ static pid_t start(const struct test *test, void (*what)(const struct test *))
 	pid_t pid = fork();
 
 	if (pid < 0)
-		give_up("cannot start a process");
+		bail_out_all("cannot start a process");
 	if (pid)
 		return pid;
 	what(test);
@@ -203,24 +203,24 @@ static void stand_by(const struct test *test)
 /* Its wait status, or -1 if it lives too long. */
 static int end_of(pid_t pid)
 {
-	long long end = milliseconds() + PATIENCE * 1000;
+	long long end = now_ms() + PATIENCE * 1000;
 	int status;
 
 	while (waitpid(pid, &status, WNOHANG) != pid) {
-		if (milliseconds() > end) {
-			tell("a process lives too long");
+		if (now_ms() > end) {
+			diag("a process lives too long");
 			kill(pid, SIGKILL);
 			waitpid(pid, NULL, 0);
 			return -1;
 		}
-		doze(5);
+		sleep_ms(5);
 	}
 	return status;
 }
 
 static void run(const struct test *test)
 {
-	long long before = chosen(test), began = milliseconds();
+	long long before = chosen(test), began = now_ms();
 	struct outcome outcome;
 	/* Threads start slowly in a slow guest: only two owners are waited for by all. */
 	int waiting = test->eater == OWNER && !test->absent ? 1 : 16;
@@ -230,10 +230,10 @@ static void run(const struct test *test)
 	memset(control, 0, sizeof(*control));
 	make_area(MAP_SHARED, HELD, test->absent ? PARTS : 1, waiting);
 	/* This process pays for the pages of the locks, outside of any group. */
-	memset(area.memory, 0, test->absent ? 1 : HELD * STEP);
+	memset(slot_of(0), 0, test->absent ? 1 : HELD * STEP);
 	owner = start(test, own);
 	while (!control->owner)
-		doze(1);
+		sleep_ms(1);
 	if (test->absent)
 		take_all(&head, owner);
 	start_waiters();
@@ -252,9 +252,9 @@ static void run(const struct test *test)
 	check(before < 0 || chosen(test) == before + 1);
 
 	judge_area(owner, &outcome);
-	tell("%d words marked, %d not, %d of %d waiters told, %d PI, in %lld ms", outcome.marked,
+	diag("%d words marked, %d not, %d of %d waiters told, %d PI, in %lld ms", outcome.marked,
 	     outcome.unmarked, outcome.waiters - outcome.forgotten, outcome.waiters,
-	     outcome.pi, milliseconds() - began);
+	     outcome.pi, now_ms() - began);
 	check(!outcome.wrong);
 	check(!outcome.forgotten);
 	if (test->absent) {
@@ -279,14 +279,15 @@ int main(void)
 		return 0;
 	}
 	if (!write_file("/proc/self/oom_score_adj", "-1000"))
-		give_up("cannot write oom_score_adj");
+		bail_out_all("cannot write oom_score_adj");
 	control = map_memory(sizeof(*control), MAP_SHARED);
 	groups = make_group();
 	printf("1..%d\n", TESTS);
 	for (int i = 0; i < TESTS; i++) {
 		failed = 0;
 		if (tests[i].in_group && !groups) {
-			printf("ok %d %s # SKIP the kernel has no limits for groups\n", i + 1, tests[i].name);
+			printf("ok %d %s # SKIP the kernel has no limits for groups\n", i + 1,
+			       tests[i].name);
 			continue;
 		}
 		run(&tests[i]);
@@ -294,6 +295,6 @@ int main(void)
 		printf("%sok %d %s\n", failed ? "not " : "", i + 1, tests[i].name);
 	}
 	if (groups && rmdir(GROUP))
-		tell("cannot remove the group: %s", strerror(errno));
+		diag("cannot remove the group: %s", strerror(errno));
 	return status ? 1 : 0;
 }

@@ -26,10 +26,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "output.h"
+#include "parts/output.h"
+#include "parts/util.h"
 
 #define LINES_MAX 256
 #define WORDS_MAX 64
@@ -57,14 +57,6 @@ struct command {
 
 static struct command commands[LINES_MAX];
 static int command_count;
-
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
 
 static void add_word(struct command *command, char *word)
 {
@@ -148,7 +140,7 @@ static void become(struct command *command, int output)
 /* Whether the program came to its end within the time. */
 static int run(struct command *command, int *status)
 {
-	double deadline = seconds() + LIMIT;
+	double deadline = now_seconds() + LIMIT;
 	int reader, writer, ended = 0;
 	struct pollfd output;
 	pid_t pid;
@@ -170,7 +162,7 @@ static int run(struct command *command, int *status)
 
 	output.fd = reader;
 	output.events = POLLIN;
-	while (!ended && seconds() < deadline) {
+	while (!ended && now_seconds() < deadline) {
 		poll(&output, 1, 20);
 		if (!relay(reader))
 			output.fd = -1;
@@ -249,19 +241,6 @@ static int one_program(const char *label, const char *name)
 	return 127;
 }
 
-static void show_clock(void)
-{
-	char name[64] = "unknown\n";
-	FILE *file = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "r");
-
-	if (file && !fgets(name, sizeof(name), file))
-		perror("bench: cannot read the name of the clock source");
-	if (file)
-		fclose(file);
-	printf("# clock source: %s", name);
-	fflush(stdout);
-}
-
 static int bench(const char *what, const char *label)
 {
 	char path[256];
@@ -272,7 +251,7 @@ static int bench(const char *what, const char *label)
 		fputs("-1\n", file);
 		fclose(file);
 	}
-	show_clock();
+	print_clock_source();
 	snprintf(path, sizeof(path), ROOT "/selftests/%s/futex/functional/robust_bench", label);
 	if (!strcmp(what, "all"))
 		execl(path, path, "--unlimited", NULL);
@@ -311,7 +290,8 @@ int main(int argc, char **argv)
 	if (!strcmp(name, "bench"))
 		return bench(argc > 1 ? argv[1] : "all", argc > 2 ? argv[2] : "default");
 	if (!strcmp(name, "runner")) {
-		fprintf(stderr, "runner: is called by the names of guest/items/, in a guest without a shell\n");
+		fprintf(stderr,
+			"runner: is called by the names of guest/items/, in a guest without a shell\n");
 		return 1;
 	}
 	snprintf(path, sizeof(path), ROOT "/programs/%s/%s", label, name);

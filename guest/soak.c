@@ -34,7 +34,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,8 +41,9 @@
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "parts/util.h"
 
 #define PERIODS		6
 #define CACHES_MAX	400
@@ -83,8 +83,6 @@ static const char *const of_memory[] = {
 	"MemFree", "AnonPages", "Shmem", "Slab", "SUnreclaim", "KernelStack", "PageTables",
 };
 
-#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
-
 struct count {
 	long memory[ARRAY_SIZE(of_memory)];	/* KiB */
 	struct {
@@ -101,58 +99,13 @@ static unsigned long long seed = 1;
 static int leaked_tasks;
 static unsigned long long fuzz_deaths;
 
-static void tell(const char *format, ...)
-{
-	va_list arguments;
-
-	printf("# ");
-	va_start(arguments, format);
-	vprintf(format, arguments);
-	va_end(arguments);
-	putchar('\n');
-	fflush(stdout);
-}
-
 #define fails(test, ...)						\
 do {									\
 	failures[test]++;						\
-	tell(__VA_ARGS__);						\
+	diag(__VA_ARGS__);						\
 } while (0)
 
-static void give_up(const char *what)
-{
-	printf("Bail out! %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static long long milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
-static void doze(int how_long)
-{
-	struct timespec time = { .tv_sec = how_long / 1000, .tv_nsec = how_long % 1000 * 1000000L };
-
-	nanosleep(&time, NULL);
-}
-
 /* ---- What there is ---- */
-
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	/* Not every cache can be shrunk. */
-	if (fd < 0)
-		return;
-	if (write(fd, text, strlen(text)) < 0)
-		errno = 0;
-	close(fd);
-}
 
 /* Free what is not in use: pages of files, and slabs that are empty. */
 static void tidy_up(void)
@@ -165,6 +118,7 @@ static void tidy_up(void)
 	write_file("/proc/sys/vm/drop_caches", "3");
 	while (slabs && (entry = readdir(slabs))) {
 		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", entry->d_name);
+		/* Not every cache can be shrunk. */
 		write_file(path, "1");
 	}
 	if (slabs)
@@ -178,7 +132,7 @@ static void count_memory(struct count *count)
 	size_t length;
 
 	if (!file)
-		give_up("cannot read /proc/meminfo");
+		bail_out("cannot read /proc/meminfo");
 	while (fgets(line, sizeof(line), file)) {
 		for (size_t i = 0; i < ARRAY_SIZE(of_memory); i++) {
 			length = strlen(of_memory[i]);
@@ -196,7 +150,7 @@ static void count_caches(struct count *count)
 	int number;
 
 	if (!file)
-		give_up("cannot read /proc/slabinfo, the kernel needs SLUB_DEBUG");
+		bail_out("cannot read /proc/slabinfo, the kernel needs SLUB_DEBUG");
 	while (fgets(line, sizeof(line), file) && count->cache_count < CACHES_MAX) {
 		number = count->cache_count;
 		if (sscanf(line, "%63s %ld %*d %ld", count->caches[number].name,
@@ -230,12 +184,12 @@ static void take_count(int period)
 	int length;
 
 	/* What is freed after a grace period, by workers, or is flushed by a timer */
-	doze(3000);
+	sleep_ms(3000);
 	tidy_up();
-	doze(2000);
+	sleep_ms(2000);
 	tidy_up();
 	/* The files that this opened are freed so, too. */
-	doze(2000);
+	sleep_ms(2000);
 	count_memory(count);
 	count_caches(count);
 
@@ -247,7 +201,7 @@ static void take_count(int period)
 		if (objects_in(count, of_processes[i]) >= 0)
 			length += snprintf(text + length, sizeof(text) - length, " %s %ld",
 					   of_processes[i], objects_in(count, of_processes[i]));
-	tell("%s", text);
+	diag("%s", text);
 }
 
 static void compare_counts(void)
@@ -255,7 +209,7 @@ static void compare_counts(void)
 	struct count *first = &counts[0], *last = &counts[PERIODS - 1];
 	long growth = first->memory[0] - last->memory[0], before, caches = 0;
 
-	tell("growth of used memory: %ld KiB, bound %d", growth, MEMORY_BOUND);
+	diag("growth of used memory: %ld KiB, bound %d", growth, MEMORY_BOUND);
 	if (growth > MEMORY_BOUND)
 		fails(MEMORY, "free memory has shrunk by %ld KiB", growth);
 	for (int i = 0; i < last->cache_count; i++) {
@@ -263,15 +217,16 @@ static void compare_counts(void)
 		growth = last->caches[i].objects - (before < 0 ? 0 : before);
 		if (is_of_processes(last->caches[i].name)) {
 			if (growth > OBJECTS_BOUND)
-				fails(OBJECTS, "%ld objects more in %s", growth, last->caches[i].name);
+				fails(OBJECTS, "%ld objects more in %s", growth,
+				      last->caches[i].name);
 		} else {
 			growth *= last->caches[i].size;
 			caches += growth;
 			if (growth > 65536)
-				tell("%s has grown by %ld bytes", last->caches[i].name, growth);
+				diag("%s has grown by %ld bytes", last->caches[i].name, growth);
 		}
 	}
-	tell("growth of other caches: %ld KiB, bound %d", caches / 1024, CACHES_BOUND);
+	diag("growth of other caches: %ld KiB, bound %d", caches / 1024, CACHES_BOUND);
 	if (caches / 1024 > CACHES_BOUND)
 		fails(CACHES, "other objects take %ld KiB more", caches / 1024);
 	if (objects_in(last, "task_struct") < 0)
@@ -296,14 +251,14 @@ static void start_job(struct job *job, const char *const *words)
 		snprintf(path, sizeof(path), "/tmp/soak-%s", job->name);
 		job->output = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 		if (job->output < 0)
-			give_up("cannot make a file");
+			bail_out("cannot make a file");
 		/* The descriptor is all that is needed. */
 		unlink(path);
 	}
 	fflush(stdout);
 	job->pid = fork();
 	if (job->pid < 0)
-		give_up("cannot start a process");
+		bail_out("cannot start a process");
 	if (job->pid)
 		return;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -331,7 +286,7 @@ static void show_output(const struct job *job)
 	while ((line = strsep(&rest, "\n"))) {
 		if (!*line)
 			continue;
-		tell("%s: %s", job->name, line);
+		diag("%s: %s", job->name, line);
 		if (strstr(line, " deaths in ") && sscanf(line, "# %llu", &deaths) == 1)
 			fuzz_deaths += deaths;
 	}
@@ -343,32 +298,32 @@ static void end_job(struct job *job, long long end)
 	int status;
 
 	while (waitpid(job->pid, &status, WNOHANG) != job->pid) {
-		if (milliseconds() > end) {
+		if (now_ms() > end) {
 			fails(job->test, "%s does not come to its end", job->name);
 			kill(job->pid, SIGKILL);
 			waitpid(job->pid, &status, 0);
 			break;
 		}
-		doze(50);
+		sleep_ms(50);
 	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		fails(job->test, "%s failed, with wait status %#x", job->name, status);
 	show_output(job);
 }
 
-static void expect_nobody(int period)
+static void expect_no_process(int period)
 {
-	long long end = milliseconds() + 20000;
+	long long end = now_ms() + 20000;
 
 	/* Those that are left on purpose are to show in the counts. */
 	if (leaked_tasks)
 		return;
 	while (waitpid(-1, NULL, WNOHANG) >= 0) {
-		if (milliseconds() > end) {
+		if (now_ms() > end) {
 			fails(NO_PROCESS_LEFT, "a process is left after period %d", period + 1);
 			return;
 		}
-		doze(20);
+		sleep_ms(20);
 	}
 }
 
@@ -382,7 +337,7 @@ static void leak(const char *what)
 			segment = shmget(IPC_PRIVATE, 1 << 20, IPC_CREAT | 0600);
 			memory = segment < 0 ? (void *)-1 : shmat(segment, NULL, 0);
 			if (memory == (void *)-1)
-				give_up("cannot leak shared memory");
+				bail_out("cannot leak shared memory");
 			memset(memory, 1, 1 << 20);
 			shmdt(memory);
 		}
@@ -391,7 +346,7 @@ static void leak(const char *what)
 			pid_t pid = fork();
 
 			if (pid < 0)
-				give_up("cannot leak a process");
+				bail_out("cannot leak a process");
 			leaked_tasks++;
 			if (!pid) {
 				prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -404,7 +359,7 @@ static void leak(const char *what)
 
 static void run_period(int period, int length)
 {
-	long long end = milliseconds() + (length + GRACE) * 1000LL;
+	long long end = now_ms() + (length + GRACE) * 1000LL;
 	struct job killtree = { .name = "killtree", .test = KILLTREE };
 	struct job fuzz = { .name = "fuzz", .test = FUZZ };
 	struct job hog = { .name = "hog" };
@@ -434,24 +389,25 @@ int main(int argc, char **argv)
 		seed = strtoull(argv[2], NULL, 0);
 	if (argc > 4 || seconds < 2 * PERIODS ||
 	    (*what && strcmp(what, "shm") && strcmp(what, "tasks"))) {
-		fprintf(stderr, "usage: %s [SECONDS [SEED [LEAK]]], at least %d seconds, LEAK is shm or tasks\n",
+		fprintf(stderr,
+			"usage: %s [SECONDS [SEED [LEAK]]], at least %d seconds, LEAK is shm or tasks\n",
 			argv[0], 2 * PERIODS);
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (readlink("/proc/self/exe", directory, sizeof(directory) - 1) < 0)
-		give_up("cannot find this program's place");
+		bail_out("cannot find this program's place");
 	slash = strrchr(directory, '/');
 	*slash = 0;
 	/* Orphans become children of this process, which reaps them. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 
 	printf("TAP version 14\n1..%d\n", TESTS);
-	tell("%d periods of %d seconds, seed %llu%s%s", PERIODS, seconds / PERIODS, seed,
+	diag("%d periods of %d seconds, seed %llu%s%s", PERIODS, seconds / PERIODS, seed,
 	     *what ? ", leaks on purpose: " : "", what);
 	for (int i = 0; i < PERIODS; i++) {
 		run_period(i, seconds / PERIODS);
-		expect_nobody(i);
+		expect_no_process(i);
 		if (*what)
 			leak(what);
 		take_count(i);

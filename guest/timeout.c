@@ -47,7 +47,8 @@ int main(int argc, char **argv)
 	argc -= foreground;
 	seconds = argc > 2 ? atoi(argv[1]) : 0;
 	if (seconds <= 0) {
-		fprintf(stderr, "timeout: usage: timeout [--foreground] SECONDS PROGRAM [ARGUMENT...]\n");
+		fprintf(stderr,
+			"timeout: usage: timeout [--foreground] SECONDS PROGRAM [ARGUMENT...]\n");
 		return 125;
 	}
 

@@ -39,6 +39,7 @@
 #include <linux/types.h>
 
 #include "parts/measure.h"
+#include "parts/util.h"
 
 #define LOCKS		10000L
 #define LOCK_SIZE	40
@@ -47,8 +48,6 @@
 #define TURNS		20
 #define OVERLAP_MIN	50.0
 #define ROUNDS_MIN	11
-#define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | \
-			 CLONE_SYSVSEM | CLONE_VFORK)
 
 /* The word comes before the link, as in the mutexes of the C libraries. */
 struct lock {
@@ -118,7 +117,7 @@ static int holder(void *argument)
 	syscall(SYS_set_robust_list, &side->head, sizeof(side->head));
 	set_priority(1);
 	meet(side->number);
-	side->began = now();
+	side->began = now_ns();
 	syscall(SYS_exit, 0);
 	return 0;
 }
@@ -131,12 +130,12 @@ static void *creator(void *argument)
 	stay_on_cpu(side->number);
 	if (!set_priority(2))
 		errx(1, "has no real-time priority: run it as root");
-	tid = clone(holder, side->stack + STACK_WORDS, THREAD_FLAGS, side);
-	side->ended = now();
+	tid = clone(holder, side->stack + STACK_WORDS, THREAD_FLAGS | CLONE_VFORK, side);
+	side->ended = now_ns();
 	if (tid < 0)
 		err(1, "cannot start a thread");
 	while (!syscall(SYS_tgkill, getpid(), tid, 0))
-		pause_ns(20000);
+		sleep_ns(20000);
 	return NULL;
 }
 

@@ -42,9 +42,11 @@ static long call(long number, long a, long b, long c, long d, long e, long f)
 	register long r8 __asm__("r8") = f;
 
 	__asm__ volatile("l.sys 1\n\tl.nop"
-			 : "+r" (r11), "+r" (r3), "+r" (r4), "+r" (r5), "+r" (r6), "+r" (r7), "+r" (r8)
+			 : "+r" (r11), "+r" (r3), "+r" (r4), "+r" (r5), "+r" (r6), "+r" (r7),
+			   "+r" (r8)
 			 :
-			 : "memory", "r12", "r13", "r15", "r17", "r19", "r21", "r23", "r25", "r27", "r29", "r31");
+			 : "memory", "r12", "r13", "r15", "r17", "r19", "r21", "r23",
+			   "r25", "r27", "r29", "r31");
 	return r11;
 }
 #elif defined(__loongarch__)
@@ -74,7 +76,8 @@ static long call(long number, long a, long b, long c, long d, long e, long f)
 #endif
 
 #define CALL(name, ...)			CALL_(__NR_##name, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
-#define CALL_(n, a, b, c, d, e, f, ...)	call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define CALL_(n, a, b, c, d, e, f, ...)	\
+	call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 /* Each test has more locks than a page has room for. */
 #define LOCKS	5000
@@ -147,7 +150,8 @@ static void own(void)
 	shared->head.list_op_pending = &shared->pending.entry;
 	for (i = 0; i < LOCKS; i++) {
 		shared->locks[i].word = tid;
-		shared->locks[i].entry.next = i + 1 < LOCKS ? &shared->locks[i + 1].entry : &shared->head.list;
+		shared->locks[i].entry.next = i + 1 < LOCKS ? &shared->locks[i + 1].entry :
+							      &shared->head.list;
 	}
 	shared->locks[1].word |= FUTEX_WAITERS;
 	/* Another's, in between */
@@ -249,7 +253,8 @@ void _start(void)
 		CALL(exit, 1);
 
 	output = CALL(openat, AT_FDCWD, "/dev/kmsg", O_WRONLY);
-	shared = (void *)CALL(mmap2, 0, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = (void *)CALL(mmap2, 0, sizeof(*shared), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	CALL(sched_getaffinity, 0, sizeof(mask), mask);
 	for (; mask[0]; mask[0] >>= 1)
 		cpus[0] += mask[0] & 1;

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Writers of an LMDB database that are killed: see records.h for the tests.
+ * Writers of an LMDB database that are killed: see parts/records.h for the tests.
  *
  * LMDB guards its writers, and the table of its readers, by robust mutexes in a
  * file that all processes map. The process that gets EOWNERDEAD goes on from
  * the last committed transaction.
  */
-#define DATABASE "lmdb"
-
-#include "records.h"
 #include <lmdb.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "parts/records.h"
 
 #define DIRECTORY	"/dev/shm/lmdb"
 
@@ -171,6 +173,7 @@ static const char *create(void)
 int main(int argc, char **argv)
 {
 	static const struct store lmdb = {
+		.tests = RECORD_TESTS("lmdb"),
 		.create = create,
 		.remove_files = remove_files,
 		.open = open_environment,

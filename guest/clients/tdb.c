@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Writers of a TDB database, Samba's, that are killed: see records.h for the
+ * Writers of a TDB database, Samba's, that are killed: see parts/records.h for the
  * tests.
  *
  * With TDB_MUTEX_LOCKING the locks of the hash chains, and the one of the whole
  * database, are robust mutexes in the file itself. A process that finds a
  * transaction interrupted in its commit rolls it back.
  */
-#define DATABASE "tdb"
-
-#include "records.h"
 #include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <tdb.h>
+#include <unistd.h>
+
+#include "parts/records.h"
+#include "parts/util.h"
 
 static struct tdb_context *database;
 static char path[64];
@@ -130,7 +138,7 @@ static void log_message(struct tdb_context *context, enum tdb_debug_level level,
 	message[strcspn(message, "\n")] = 0;
 	/* That it rolled a transaction back is what is expected of it. */
 	if (!strstr(message, "recovery") || level == TDB_DEBUG_FATAL)
-		tell("tdb says: %s", message);
+		diag("tdb says: %s", message);
 }
 
 /*
@@ -183,6 +191,7 @@ static void remove_files(void)
 int main(int argc, char **argv)
 {
 	static const struct store tdb = {
+		.tests = RECORD_TESTS("tdb"),
 		.create = create,
 		.remove_files = remove_files,
 		.open = reopen,

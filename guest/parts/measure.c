@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #define _GNU_SOURCE
 #include "measure.h"
+#include "util.h"
 
 #include <err.h>
 #include <sched.h>
@@ -11,19 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
-double now(void)
+double now_ns(void)
 {
 	struct timespec time;
 
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return time.tv_sec * 1e9 + time.tv_nsec;
-}
-
-void pause_ns(long ns)
-{
-	struct timespec time = { .tv_nsec = ns };
-
-	nanosleep(&time, NULL);
 }
 
 void stay_on_cpu(int cpu)
@@ -88,19 +82,6 @@ void print_result(const char *measurement, const char *variant, long n, const ch
 	fflush(stdout);
 }
 
-/* A coarse clock would spoil the small figures. */
-static void print_clock(void)
-{
-	char name[64] = "unknown\n";
-	FILE *file = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "r");
-
-	if (file && !fgets(name, sizeof(name), file))
-		warn("cannot read the name of the clock source");
-	if (file)
-		fclose(file);
-	printf("# clock source: %s", name);
-}
-
 void measure_begin(const char *about)
 {
 	struct utsname name;
@@ -109,7 +90,7 @@ void measure_begin(const char *about)
 	stay_on_cpu(0);
 	realtime = set_priority(2);
 	uname(&name);
-	print_clock();
+	print_clock_source();
 	printf("# Linux %s %s, %d-bit program, %s priorities, %s\n", name.release,
 	       name.machine, (int)sizeof(long) * 8, realtime ? "real-time" : "ordinary", about);
 	puts("measurement\tvariant\tn\tunit\tmedian\tmin\tmax\tquarter\tthree-quarters\truns");

@@ -19,10 +19,7 @@ struct result {
 };
 
 /* CLOCK_MONOTONIC in nanoseconds, which are instructions where the clock counts them */
-double now(void);
-
-/* Sleep so long: work that the kernel put off is done meanwhile. */
-void pause_ns(long ns);
+double now_ns(void);
 
 /* Let the calling thread run on this CPU alone; the program ends if there is none. */
 void stay_on_cpu(int cpu);

@@ -642,7 +642,7 @@ static bool robust_step(struct robust_walk *walk)
 #ifdef unsafe_futex_atomic_cmpxchg
 #define robust_window_begin(ptr, size)	user_access_begin(ptr, size)
 #define robust_window_end()		user_access_end()
-#define robust_window_index(index, size) array_index_nospec(index, size)
+#define robust_window_checks		false
 #define robust_window_get(x, ptr, label)				\
 	unsafe_get_user(x, ptr, label)
 #define robust_window_exchange(ptr, oldp, new, label)			\
@@ -655,7 +655,7 @@ static bool robust_step(struct robust_walk *walk)
  */
 #define robust_window_begin(ptr, size)	true
 #define robust_window_end()		do { } while (0)
-#define robust_window_index(index, size) (index)
+#define robust_window_checks		true
 #define robust_window_get(x, ptr, label)				\
 do {									\
 	if (get_user(x, ptr))						\
@@ -701,7 +701,8 @@ static __always_inline unsigned long robust_units(unsigned long bytes)
  * Find out which links the window may use: those from @link_base on, @span of
  * them, for which link and word are both in user memory, and the sum of link
  * and offset does not wrap. One comparison, and one mask against speculation,
- * then does for the two of them.
+ * then does for the two of them. Where each access checks its address, all
+ * that is left to find out is whether words are aligned.
  */
 static __always_inline void robust_set_bounds(struct robust_list_info *list,
 					      bool compat)
@@ -710,6 +711,11 @@ static __always_inline void robust_set_bounds(struct robust_list_info *list,
 	unsigned long reach = sizeof(unsigned long);
 	long offset = list->futex_offset;
 	unsigned long compat_limit;
+
+	if (robust_window_checks) {
+		list->span = IS_ALIGNED(offset, sizeof(u32));
+		return;
+	}
 
 	if (compat) {
 		compat_limit = (unsigned long)compat_ptr(U32_MAX);
@@ -733,6 +739,32 @@ static __always_inline void robust_set_bounds(struct robust_list_info *list,
 	reach += list->link_base;
 	if (IS_ALIGNED(offset, sizeof(u32)) && reach <= limit)
 		list->span = (limit - reach) / 4 + 1;
+}
+
+/*
+ * Find the @entry that @link leads to, and its @word.
+ *
+ * Return: whether the window may use them
+ */
+static __always_inline bool robust_find(const struct robust_list_info *list,
+					bool compat, unsigned long link,
+					unsigned long *entry, unsigned long *word)
+{
+	unsigned long index;
+
+	if (robust_window_checks) {
+		*entry = link;
+		*word = robust_pointer(compat, link + list->futex_offset);
+		return link && IS_ALIGNED(link, sizeof(u32));
+	}
+
+	index = robust_units(link - list->link_base);
+	if (unlikely(index >= list->span))
+		return false;
+	index = array_index_nospec(index, list->span) * 4;
+	*entry = list->link_base + index;
+	*word = list->word_base + index;
+	return true;
 }
 
 /*
@@ -765,31 +797,28 @@ robust_run(const struct robust_list_info *list, bool compat, u32 flags,
 	   u32 __user **words, unsigned int *nr_words)
 {
 	const unsigned long pending = robust_link(list->pending);
-	const unsigned long span = list->span;
 	unsigned int left = steps, nr = *nr_words;
 	unsigned long pointer = *next;
 
 	for (; left; left--) {
 		unsigned long link = robust_link(pointer);
-		unsigned long index = robust_units(link - list->link_base);
+		unsigned long entry, behind, address;
 		compat_uptr_t compat_behind;
-		unsigned long behind;
 		u32 __user *word;
 
-		if (unlikely(index >= span))
-			break;
 		if (unlikely(link == list->end))
 			break;
-		index = robust_window_index(index, span) * 4;
-		word = (u32 __user *)(list->word_base + index);
+		if (unlikely(!robust_find(list, compat, link, &entry, &address)))
+			break;
+		word = (u32 __user *)address;
 
 		if (compat) {
-			robust_window_get(compat_behind, (compat_uptr_t __user *)
-					  (list->link_base + index), fault);
+			robust_window_get(compat_behind,
+					  (compat_uptr_t __user *)entry, fault);
 			behind = robust_pointer(true, compat_behind);
 		} else {
-			robust_window_get(behind, (unsigned long __user *)
-					  (list->link_base + index), fault);
+			robust_window_get(behind, (unsigned long __user *)entry,
+					  fault);
 		}
 		/* Not beside the others: that makes one test of them, and a longer. */
 		if (unlikely(link == pending))
@@ -1093,11 +1122,15 @@ static __always_inline void robust_walk(bool compat, unsigned long head,
 					unsigned long offset,
 					unsigned long pending)
 {
+	/* All of it: the compiler may call memset() for what is left out. */
 	struct robust_list_info list = {
 		.end = head,
 		.first = first,
 		.futex_offset = offset,
 		.pending = pending,
+		.link_base = 0,
+		.word_base = 0,
+		.span = 0,
 		.tid = robust_tid(),
 	};
 	unsigned long next = first;

@@ -331,7 +331,7 @@ FIXTURE_VARIANT_ADD(program, setgid) {
 };
 
 /* It may have kept what it read while it had them */
-FIXTURE_VARIANT_ADD(program, setuid_that_gave_up_its_rights) {
+FIXTURE_VARIANT_ADD(program, setuid_dropped) {
 	.mode = S_ISUID | S_ISGID | 0755,
 	.drop = true,
 };
@@ -417,7 +417,7 @@ FIXTURE_TEARDOWN(program)
  * user that started it does not count. The plain program, which the user may
  * read, shows that not every query is refused.
  */
-TEST_F(program, is_open_to_its_user_or_not)
+TEST_F(program, user_access)
 {
 	uintptr_t seen = UNTOUCHED;
 	size_t len = 1;
@@ -429,7 +429,7 @@ TEST_F(program, is_open_to_its_user_or_not)
 }
 
 /* Its other threads are no way around. */
-TEST_F(program, has_threads_as_open_as_itself)
+TEST_F(program, threads_same_access)
 {
 	uintptr_t seen = UNTOUCHED;
 	size_t len = 1;
@@ -441,7 +441,7 @@ TEST_F(program, has_threads_as_open_as_itself)
 }
 
 /* Root may read any program's memory, and so also query where its list is. */
-TEST_F(program, is_open_to_root)
+TEST_F(program, root_access)
 {
 	uintptr_t seen = UNTOUCHED;
 	size_t len = 1;
@@ -493,7 +493,7 @@ static void run_undumpable(struct victim *victim)
  * The user alone is not enough: the group has to be the same one too, as for
  * everything that ptrace allows.
  */
-TEST_F(process, of_another_group_is_refused)
+TEST_F(process, other_group_eperm)
 {
 	uintptr_t seen = UNTOUCHED;
 	size_t len = 1;
@@ -511,7 +511,7 @@ TEST_F(process, of_another_group_is_refused)
 }
 
 /* A process that is not dumpable keeps its list from its own user. */
-TEST_F(process, that_is_not_dumpable_is_refused)
+TEST_F(process, not_dumpable_eperm)
 {
 	uintptr_t seen = UNTOUCHED;
 	size_t len = 1;
@@ -533,7 +533,7 @@ static void *hold_as_thread(void *arg)
 }
 
 /* Threads of one process have no secrets from each other, dumpable or not. */
-TEST_F(process, that_is_not_dumpable_may_ask_for_its_threads)
+TEST_F(process, not_dumpable_own_threads)
 {
 	struct victim *victim = self->victim;
 	uintptr_t seen = UNTOUCHED;
@@ -670,7 +670,7 @@ static bool seen_enough(struct reader *reader)
  * the one that the C library registers in it. Both the list of the one and the
  * refusal of the other must have been seen often.
  */
-TEST_F_TIMEOUT(exec, never_shows_the_list_of_the_new_program, 60)
+TEST_F_TIMEOUT(exec, no_leak_across_exec, 60)
 {
 	struct board *board = self->board;
 	long long end = milliseconds() + 2000;
@@ -965,40 +965,40 @@ FIXTURE_VARIANT(sizes)
 	bool narrow;
 };
 
-FIXTURE_VARIANT_ADD(sizes, self_with_both) {
+FIXTURE_VARIANT_ADD(sizes, self_both) {
 	.target = SELF,
 	.wide = true,
 	.narrow = true,
 };
 
-FIXTURE_VARIANT_ADD(sizes, self_with_a_wide_list) {
+FIXTURE_VARIANT_ADD(sizes, self_native) {
 	.target = SELF,
 	.wide = true,
 };
 
-FIXTURE_VARIANT_ADD(sizes, self_with_a_narrow_list) {
+FIXTURE_VARIANT_ADD(sizes, self_compat) {
 	.target = SELF,
 	.narrow = true,
 };
 
-FIXTURE_VARIANT_ADD(sizes, thread_with_both) {
+FIXTURE_VARIANT_ADD(sizes, thread_both) {
 	.target = THREAD,
 	.wide = true,
 	.narrow = true,
 };
 
-FIXTURE_VARIANT_ADD(sizes, process_with_both) {
+FIXTURE_VARIANT_ADD(sizes, process_both) {
 	.target = PROCESS,
 	.wide = true,
 	.narrow = true,
 };
 
-FIXTURE_VARIANT_ADD(sizes, process_with_a_wide_list) {
+FIXTURE_VARIANT_ADD(sizes, process_native) {
 	.target = PROCESS,
 	.wide = true,
 };
 
-FIXTURE_VARIANT_ADD(sizes, process_with_a_narrow_list) {
+FIXTURE_VARIANT_ADD(sizes, process_compat) {
 	.target = PROCESS,
 	.narrow = true,
 };
@@ -1050,7 +1050,7 @@ FIXTURE_TEARDOWN(sizes)
  * all of it, and NULL if it registered none by that, whatever it registered by
  * the other. The size is that of a 64-bit head, and both answers are 8 bytes.
  */
-TEST_F(sizes, shows_the_wide_list_to_a_wide_caller)
+TEST_F(sizes, native_caller)
 {
 	struct answer *answer = self->answer;
 
@@ -1067,7 +1067,7 @@ TEST_F(sizes, shows_the_wide_list_to_a_wide_caller)
  * if there is none: no half of a 64-bit pointer. Both results have 4 bytes, and
  * what is next to them is not changed.
  */
-TEST_F(sizes, shows_the_narrow_list_to_a_narrow_caller)
+TEST_F(sizes, compat_caller)
 {
 	struct answer *answer = self->answer;
 
@@ -1108,7 +1108,7 @@ FIXTURE_TEARDOWN(own)
 }
 
 /* Registering no list any more by one call keeps the list of the other. */
-TEST_F(own, forgets_the_wide_list_alone)
+TEST_F(own, clear_native_only)
 {
 	ASSERT_EQ(0, set_wide(0));
 	ASSERT_EQ(0, ask_wide(self->answer, 0));
@@ -1118,7 +1118,7 @@ TEST_F(own, forgets_the_wide_list_alone)
 }
 
 /* And the other way round. */
-TEST_F(own, forgets_the_narrow_list_alone)
+TEST_F(own, clear_compat_only)
 {
 	ASSERT_EQ(0, set_narrow(0));
 	ASSERT_EQ(0, ask_narrow(self->answer, 0));
@@ -1128,7 +1128,7 @@ TEST_F(own, forgets_the_narrow_list_alone)
 }
 
 /* Each call takes the size of one kind of head, and not that of the other. */
-TEST_F(own, refuses_the_size_of_the_other_head)
+TEST_F(own, other_head_size_einval)
 {
 	EXPECT_EQ(-EINVAL, call_wide(SET_WIDE, 0, NARROW_HEAD_SIZE, 0));
 	EXPECT_EQ(-EINVAL, call_narrow(SET_NARROW, 0, WIDE_HEAD_SIZE, 0));
@@ -1139,7 +1139,7 @@ TEST_F(own, refuses_the_size_of_the_other_head)
 }
 
 /* Callers of either size get ESRCH for a thread that is not there. */
-TEST_F(own, finds_no_thread_that_is_not_there)
+TEST_F(own, esrch)
 {
 	EXPECT_EQ(ESRCH, ask_narrow(self->answer, -1));
 	EXPECT_EQ(UNTOUCHED_NARROW, self->answer->narrow_list);
@@ -1153,7 +1153,7 @@ TEST_F(own, finds_no_thread_that_is_not_there)
  * Neither has more rights than the other: the list of another user's process
  * is refused to both, and nothing is stored.
  */
-TEST_F(own, is_refused_to_other_users_by_either_call)
+TEST_F(own, other_user_eperm)
 {
 	struct answer *answer = self->answer;
 	struct victim *victim = self->victim;
@@ -1190,7 +1190,7 @@ static void run_newborn(struct victim *victim)
  * A new process starts without its creator's lists. The one of the size that is
  * not the program's own is one that no C library registers.
  */
-TEST_F(own, new_process_starts_without_the_other_list)
+TEST_F(own, fork_clears_other_list)
 {
 	struct answer *answer = self->answer;
 
@@ -1212,7 +1212,7 @@ static void run_exec_with_both(struct victim *victim)
 }
 
 /* exec forgets both: the new program is asked before its first instruction. */
-TEST_F(own, exec_forgets_the_lists_of_both_sizes)
+TEST_F(own, exec_clears_both)
 {
 	struct victim *victim = self->victim;
 	struct answer *answer = self->answer;

@@ -210,7 +210,7 @@ FIXTURE_TEARDOWN(pointer)
  * A lock with a bad next pointer is the last one that can be reached: it and
  * those before it are marked.
  */
-TEST_F(pointer, in_a_lock)
+TEST_F(pointer, in_entry)
 {
 	ASSERT_TRUE(victim_start(self->victim));
 	if (variant->trouble == TRUNCATED)
@@ -224,7 +224,7 @@ TEST_F(pointer, in_a_lock)
 }
 
 /* A list that is bad from the start marks nothing and does no harm. */
-TEST_F(pointer, in_the_head)
+TEST_F(pointer, in_head)
 {
 	ASSERT_TRUE(victim_start(self->victim));
 	if (variant->trouble == TRUNCATED)
@@ -347,7 +347,7 @@ FIXTURE_TEARDOWN(word)
 }
 
 /* One lock that cannot be written does not cost those before it. */
-TEST_F(word, leaves_the_locks_before_it)
+TEST_F(word, earlier_locks_marked)
 {
 	int i;
 
@@ -363,7 +363,7 @@ TEST_F(word, leaves_the_locks_before_it)
  * Nor those behind it: its entry can be read, so the kernel knows where the
  * next one is.
  */
-TEST_F(word, leaves_the_locks_behind_it)
+TEST_F(word, later_locks_marked)
 {
 	int i;
 
@@ -379,7 +379,7 @@ TEST_F(word, leaves_the_locks_behind_it)
  * Nor is a wakeup lost that is due when the bad lock is met: that of the last
  * good one.
  */
-TEST_F(word, does_not_cost_the_wakeup_of_the_lock_before_it)
+TEST_F(word, earlier_waiter_woken)
 {
 	struct waiters waiters = {};
 
@@ -394,7 +394,7 @@ TEST_F(word, does_not_cost_the_wakeup_of_the_lock_before_it)
 }
 
 /* The same if it is the pending one. */
-TEST_F(word, leaves_the_list_if_it_is_pending)
+TEST_F(word, pending_list_marked)
 {
 	int i;
 
@@ -409,7 +409,7 @@ TEST_F(word, leaves_the_list_if_it_is_pending)
  * What the victim could not write the kernel does not write in its name, and
  * what was cut off the file does not come back.
  */
-TEST_F(word, stays_as_it_is)
+TEST_F(word, unchanged)
 {
 	struct stat stat;
 
@@ -485,7 +485,7 @@ FIXTURE_TEARDOWN(offset)
  * A word that is out of reach or misaligned is no word. Where the offset leads
  * to a misaligned one it holds the victim's TID, and keeps it.
  */
-TEST_F(offset, writes_nothing)
+TEST_F(offset, no_write)
 {
 	size_t size = (NR_LOCKS + 2) * sizeof(*self->locks);
 	struct robust_lock *locks = self->locks + 1;
@@ -511,7 +511,7 @@ TEST_F(offset, writes_nothing)
 }
 
 /* The pending lock's word is no better. */
-TEST_F(offset, writes_nothing_for_a_pending_lock)
+TEST_F(offset, no_write_pending)
 {
 	struct robust_lock *lock = self->locks + 1;
 	long past = variant->offset - LOCK_OFFSET;
@@ -533,7 +533,7 @@ TEST_F(offset, writes_nothing_for_a_pending_lock)
  * An offset may lead from one end of the address space to the other. In 32
  * bits the sum of the two wraps, which makes the word no worse.
  */
-TEST(offset_reaches_far)
+TEST(large_offset)
 {
 	struct victim *victim = victim_alloc();
 	size_t size = sizeof(struct robust_lock);
@@ -585,7 +585,7 @@ FIXTURE_TEARDOWN(list)
  * A lock that lies askew has no word that could be exchanged atomically, and
  * keeps what it has there. That costs none of those before it.
  */
-TEST_F(list, with_a_misaligned_lock)
+TEST_F(list, misaligned_lock)
 {
 	struct robust_lock *locks = self->locks;
 	char *askew = (char *)&locks[NR_LOCKS + 1] + 2;
@@ -608,7 +608,7 @@ TEST_F(list, with_a_misaligned_lock)
  * So is a word that the offset puts askew. Here the words lie behind all of the
  * entries, one byte off.
  */
-TEST_F(list, whose_words_lie_askew_behind_their_entries)
+TEST_F(list, misaligned_offset)
 {
 	long offset = NR_LOCKS * sizeof(*self->locks) + 1;
 	char before[(2 * NR_LOCKS + 1) * sizeof(*self->locks)];
@@ -634,7 +634,7 @@ static struct robust_list *with_another_highest_bit(struct robust_list *pointer)
  * Where the highest bit of a pointer is no part of the address, it leads to the
  * same lock all the same. The pending lock is behind the others.
  */
-TEST_F(list, whose_links_have_another_highest_bit)
+TEST_F(list, link_top_bit_set)
 {
 	struct robust_list_head *head = &self->victim->head;
 	struct robust_lock *locks = self->locks;
@@ -657,7 +657,7 @@ TEST_F(list, whose_links_have_another_highest_bit)
  * the lock at address 0 would have a word that can be seen. The pending lock
  * shows that the walk took place: its entry is not mapped, but its word is.
  */
-TEST_F(list, that_leads_to_null)
+TEST_F(list, null_link)
 {
 	struct robust_list_head *head = &self->victim->head;
 	futex_t *words = &self->locks[0].word;
@@ -674,7 +674,7 @@ TEST_F(list, that_leads_to_null)
 }
 
 /* A lock with a next pointer to itself is marked, and ends the walk. */
-TEST_F(list, of_a_lock_that_leads_to_itself)
+TEST_F(list, self_link)
 {
 	hold(self->locks, 1, self->victim->tid);
 	self->victim->head.list.next = &self->locks[0].entry;
@@ -685,7 +685,7 @@ TEST_F(list, of_a_lock_that_leads_to_itself)
 }
 
 /* Meeting it again is no reason to wake another waiter. */
-TEST_F(list, of_a_lock_that_leads_to_itself_wakes_once)
+TEST_F(list, self_link_wakes_once)
 {
 	struct waiters waiters = {};
 
@@ -699,7 +699,7 @@ TEST_F(list, of_a_lock_that_leads_to_itself_wakes_once)
 }
 
 /* A cycle that leaves out the head, and is entered in the middle: as a rho. */
-TEST_F(list, that_never_comes_back_to_its_head)
+TEST_F(list, endless)
 {
 	hold(self->locks, MANY_LOCKS, self->victim->tid);
 	link_locks(&self->victim->head, self->locks, MANY_LOCKS);
@@ -710,7 +710,7 @@ TEST_F(list, that_never_comes_back_to_its_head)
 }
 
 /* The pending lock may be met in every round, and still is handled once. */
-TEST_F(list, that_never_comes_back_wakes_the_pending_locks_waiter_once)
+TEST_F(list, endless_pending_wakes_once)
 {
 	struct waiters waiters = {};
 
@@ -730,7 +730,7 @@ TEST_F(list, that_never_comes_back_wakes_the_pending_locks_waiter_once)
  * and so to a head that is not its own. Each death marks its own locks and
  * leaves the other's, and what lies where the foreign head's word would be.
  */
-TEST_F(list, that_runs_into_another_one)
+TEST_F(list, joins_other_list)
 {
 	struct {
 		futex_t bait;
@@ -806,7 +806,7 @@ static void *rewrite_word(void *arg)
  * A list may change under the walk in every way. It ends in time, and nothing
  * that was not the victim's is written, however often that is tried.
  */
-TEST_F(list, that_others_change_all_the_time)
+TEST_F(list, concurrent_changes)
 {
 	struct rewriter rewriters[2] = {};
 	struct victim *victim = self->victim;
@@ -845,7 +845,7 @@ TEST_F(list, that_others_change_all_the_time)
  * A thread that puts the dying one's TID back into a word as soon as it was
  * marked cannot hold the walk up for ever, even on a list that has no end.
  */
-TEST_F(list, whose_lock_is_taken_again_and_again)
+TEST_F(list, lock_retaken)
 {
 	struct rewriter rewriter = {
 		.locks = self->locks,
@@ -904,7 +904,7 @@ FIXTURE_TEARDOWN(ring)
  * whenever it comes by. Nothing but the limit on visits of any kind ends it then,
  * which may take a while. The pending lock is handled nevertheless.
  */
-TEST_F_TIMEOUT(ring, whose_locks_are_all_taken_again_and_again, 360)
+TEST_F_TIMEOUT(ring, locks_retaken, 360)
 {
 	struct victim *victim = self->victim;
 	struct robust_lock *locks = self->locks;
@@ -931,7 +931,7 @@ TEST_F_TIMEOUT(ring, whose_locks_are_all_taken_again_and_again, 360)
 #define NR_DEATHS	20
 
 /* What is not there is not waited for: such a death takes no longer than others. */
-TEST(bad_lists_take_no_time)
+TEST(time_bound)
 {
 	struct victim *victim = victim_alloc();
 	long long begin = milliseconds();
@@ -971,22 +971,22 @@ FIXTURE_VARIANT(head)
 	bool pending_marked;
 };
 
-FIXTURE_VARIANT_ADD(head, without_a_list) {
+FIXTURE_VARIANT_ADD(head, no_list) {
 	.words = 1,
 	.first_missing = true,
 	.pending_marked = true,
 };
 
-FIXTURE_VARIANT_ADD(head, without_a_list_and_an_offset) {
+FIXTURE_VARIANT_ADD(head, no_list_and_offset) {
 	.words = 2,
 	.first_missing = true,
 };
 
-FIXTURE_VARIANT_ADD(head, without_an_offset_and_a_pending_lock) {
+FIXTURE_VARIANT_ADD(head, no_offset_and_pending) {
 	.words = 1,
 };
 
-FIXTURE_VARIANT_ADD(head, without_a_pending_lock) {
+FIXTURE_VARIANT_ADD(head, no_pending) {
 	.words = 2,
 	.list_marked = true,
 };
@@ -1027,7 +1027,7 @@ FIXTURE_TEARDOWN(head)
  * Without the offset no word can be found. Without the pending pointer the
  * list is still there.
  */
-TEST_F(head, has_its_list_marked_if_it_can_be_found)
+TEST_F(head, list_marked)
 {
 	ASSERT_TRUE(died_by_sigkill(self->victim));
 	EXPECT_EQ((size_t)NR_LOCKS,
@@ -1036,7 +1036,7 @@ TEST_F(head, has_its_list_marked_if_it_can_be_found)
 }
 
 /* Without the list, the pending pointer is still there. */
-TEST_F(head, has_its_pending_lock_marked_if_it_can_be_found)
+TEST_F(head, pending_marked)
 {
 	ASSERT_TRUE(died_by_sigkill(self->victim));
 	EXPECT_EQ(variant->pending_marked ? MARKED : (__u32)self->victim->tid,

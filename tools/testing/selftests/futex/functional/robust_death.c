@@ -242,7 +242,7 @@ FIXTURE_TEARDOWN(end)
  * FUTEX_WAITERS kept and everything else dropped, in whatever way the thread
  * ends.
  */
-TEST_F(end, marks_the_locks_held)
+TEST_F(end, held_marked)
 {
 	__u32 tid = self->victim->tid;
 	int i;
@@ -263,7 +263,7 @@ TEST_F(end, marks_the_locks_held)
  * Every other word is left as it is: free, dead already, of another owner; and
  * those that are not on the list, whatever they hold.
  */
-TEST_F(end, leaves_other_words)
+TEST_F(end, other_words_unchanged)
 {
 	__u32 tid = self->victim->tid;
 	__u32 words[NR_LOCKS] = {
@@ -298,7 +298,7 @@ TEST_F(end, leaves_other_words)
  * Exactly one waiter is woken where FUTEX_WAITERS is set, and it already finds
  * the word marked.
  */
-TEST_F(end, wakes_one_waiter)
+TEST_F(end, wakes_one)
 {
 	struct waiters waiters = {};
 
@@ -316,7 +316,7 @@ TEST_F(end, wakes_one_waiter)
  * A waiter that sleeps on a word without FUTEX_WAITERS has requested no wakeup
  * and gets none.
  */
-TEST_F(end, wakes_nobody_without_the_waiters_bit)
+TEST_F(end, no_waiters_bit_no_wakeup)
 {
 	struct waiters waiters = {};
 
@@ -334,7 +334,7 @@ TEST_F(end, wakes_nobody_without_the_waiters_bit)
  * The lock that the thread was busy with when it ended is not on its list yet
  * and is marked nevertheless.
  */
-TEST_F(end, marks_the_pending_lock)
+TEST_F(end, pending_marked)
 {
 	self->locks[0].word = self->victim->tid;
 	self->victim->head.list_op_pending = &self->locks[0].entry;
@@ -368,7 +368,7 @@ FIXTURE_TEARDOWN(list)
 }
 
 /* An empty list is one that points to itself: the head is no lock. */
-TEST_F(list, that_is_empty)
+TEST_F(list, empty_list)
 {
 	struct robust_list_head *head = &self->victim->head;
 	struct robust_lock *locks = self->locks;
@@ -385,7 +385,7 @@ TEST_F(list, that_is_empty)
 }
 
 /* Nor is it one when the walk comes back to it. */
-TEST_F(list, that_ends_at_a_head_with_a_word)
+TEST_F(list, head_with_word)
 {
 	struct {
 		futex_t word;
@@ -410,7 +410,7 @@ TEST_F(list, that_ends_at_a_head_with_a_word)
 }
 
 /* One waiter of each lock is woken, not one in all. */
-TEST_F(list, wakes_a_waiter_of_each_lock)
+TEST_F(list, wakes_each)
 {
 	struct waiters waiters[NR_LOCKS] = {};
 	int i;
@@ -426,7 +426,7 @@ TEST_F(list, wakes_a_waiter_of_each_lock)
 }
 
 /* Where the word lies in relation to the entry is for user space to choose. */
-TEST_F(list, whose_words_follow_their_entries)
+TEST_F(list, words_after_entries)
 {
 	int i;
 
@@ -445,7 +445,7 @@ TEST_F(list, whose_words_follow_their_entries)
  * Exactly one waiter is woken in a process's private memory, too, where the
  * victim is one thread and the waiters are others.
  */
-TEST(waiter_in_private_memory_is_woken)
+TEST(private_memory_waiter)
 {
 	static struct robust_lock lock;
 	struct victim victim = {};
@@ -507,7 +507,7 @@ static bool thread_dies(struct victim *victim)
 }
 
 /* Each of a few locks has a waiter woken, and so has the one that is pending. */
-TEST_F(at_hand, locks_with_waiters_and_a_pending_one)
+TEST_F(at_hand, many_with_waiters_and_pending)
 {
 	int i;
 
@@ -523,7 +523,7 @@ TEST_F(at_hand, locks_with_waiters_and_a_pending_one)
 }
 
 /* One lock with a waiter, and a pending one */
-TEST_F(at_hand, lock_with_waiters_and_a_pending_one)
+TEST_F(at_hand, one_with_waiters_and_pending)
 {
 	link_locks(&self->victim.head, self->locks, 1);
 	self->victim.head.list_op_pending = &self->locks[1].entry;
@@ -537,7 +537,7 @@ TEST_F(at_hand, lock_with_waiters_and_a_pending_one)
 }
 
 /* A PI lock is marked and not woken, the one behind it is. */
-TEST_F(at_hand, pi_lock_before_another)
+TEST_F(at_hand, pi_first)
 {
 	link_locks(&self->victim.head, self->locks, 2);
 	self->victim.head.list.next = pi_entry(&self->locks[0]);
@@ -559,7 +559,7 @@ TEST_F(at_hand, pi_lock_before_another)
  * or where a page does. The locks are in private memory, which the dying thread
  * has at hand: nothing but their number ends a batch.
  */
-TEST_F(list, wakes_a_waiter_of_each_of_many_locks)
+TEST_F(list, wakes_each_of_many)
 {
 	static struct robust_lock locks[NR_WAITED * APART];
 	static struct waiters waiters[NR_WAITED];
@@ -615,7 +615,7 @@ static void *announce_a_waiter_everywhere(void *arg)
  * Words are marked atomically: a thread that says by FUTEX_WAITERS that it is
  * going to sleep either is too late to say so, or has the bit kept for it.
  */
-TEST_F(list, keeps_waiters_bits_that_are_set_during_the_walk)
+TEST_F(list, concurrent_waiters_bit)
 {
 	struct contender contender = { .locks = self->locks };
 	struct victim *victim = self->victim;
@@ -646,7 +646,7 @@ TEST_F(list, keeps_waiters_bits_that_are_set_during_the_walk)
  * The TID in a word is the one that the thread has in its own PID namespace,
  * and not the one that it has outside.
  */
-TEST(word_has_the_tid_of_the_own_pid_namespace)
+TEST(tid_of_own_pid_namespace)
 {
 	struct victim *victim = victim_alloc();
 	struct robust_lock *locks = shared_memory(2 * sizeof(*locks));
@@ -720,7 +720,7 @@ static void run_waiter_in_pid_namespace(struct victim *victim)
  * A lock may be shared between PID namespaces: a waiter in another one than the
  * owner is woken as well, from inside to outside and the other way round.
  */
-TEST(waiter_outside_the_pid_namespace_is_woken)
+TEST(waiter_outside_pid_namespace)
 {
 	struct victim *victim = victim_alloc();
 	struct robust_lock *lock = shared_memory(sizeof(*lock));
@@ -743,7 +743,7 @@ TEST(waiter_outside_the_pid_namespace_is_woken)
 	EXPECT_EQ(1, woken(&waiters));
 }
 
-TEST(waiter_inside_a_pid_namespace_is_woken)
+TEST(waiter_in_pid_namespace)
 {
 	struct victim *victim = victim_alloc(), *waiter = victim_alloc();
 	struct robust_lock *lock = shared_memory(sizeof(*lock));
@@ -776,7 +776,7 @@ TEST(waiter_inside_a_pid_namespace_is_woken)
  * the same in a word. So the lock of one is marked when the other dies, but only
  * if the dying one's own list leads to that lock, as it does while it waits.
  */
-TEST(equal_tids_of_two_pid_namespaces_are_told_apart_by_the_list)
+TEST(equal_tids_in_two_pid_namespaces)
 {
 	struct victim *owner = victim_alloc(), *victim = victim_alloc();
 	struct robust_lock *locks = shared_memory(2 * sizeof(*locks));
@@ -817,7 +817,7 @@ static void run_with_both(struct victim *victim)
  * A 64-bit program can make 32-bit system calls, and so register a list of
  * each kind. They are two lists, and both are walked.
  */
-TEST(lists_of_both_word_sizes)
+TEST(native_and_compat)
 {
 	struct victim *victim = victim_alloc();
 	struct {
@@ -848,7 +848,7 @@ TEST(lists_of_both_word_sizes)
 	EXPECT_EQ(MARKED, narrow->lock.word);
 }
 #else
-TEST(lists_of_both_word_sizes)
+TEST(native_and_compat)
 {
 	SKIP(return, "needs a 64-bit program that can make 32-bit calls");
 }
@@ -894,7 +894,7 @@ static void run_many(struct victim *victim)
  * Each thread has its own list: when a process is killed, the locks of all its
  * threads are marked.
  */
-TEST(each_thread_of_a_process_has_its_list_walked)
+TEST(each_thread_walked)
 {
 	struct victim *victim = victim_alloc();
 	struct member *members = shared_memory(NR_MEMBERS * sizeof(*members));
@@ -917,7 +917,7 @@ TEST(each_thread_of_a_process_has_its_list_walked)
  * the kernel hands it over to its waiter in another way. The word is marked
  * like any other.
  */
-TEST_F(list, marks_a_pi_lock_and_wakes_nobody)
+TEST_F(list, pi_marked_no_wakeup)
 {
 	struct waiters waiters = {};
 
@@ -932,7 +932,7 @@ TEST_F(list, marks_a_pi_lock_and_wakes_nobody)
 }
 
 /* The pointer in the head has such a bit as well. */
-TEST_F(list, that_begins_with_a_pi_lock)
+TEST_F(list, pi_first)
 {
 	struct waiters waiters = {};
 
@@ -950,7 +950,7 @@ TEST_F(list, that_begins_with_a_pi_lock)
  * The bit belongs to the pointer that leads to a lock, and not to the lock
  * that it lies in: the neighbours of a PI lock are woken.
  */
-TEST_F(list, wakes_the_neighbours_of_a_pi_lock)
+TEST_F(list, wakes_around_pi)
 {
 	struct waiters before = {}, after = {};
 
@@ -989,7 +989,7 @@ static void *wait_for_pi_lock(void *arg)
  * A task that sleeps in FUTEX_LOCK_PI becomes the owner, and finds
  * FUTEX_OWNER_DIED beside its own TID.
  */
-TEST_F(list, hands_a_pi_lock_to_its_waiter)
+TEST_F(list, pi_handover)
 {
 	struct pi_waiter waiter = { .futex = &self->locks[0].word };
 	futex_t free_word = 0;
@@ -1064,7 +1064,7 @@ FIXTURE_TEARDOWN(locks)
 }
 
 /* There is no limit on the locks that a thread may hold: all are marked. */
-TEST_F(locks, are_all_marked)
+TEST_F(locks, all_marked)
 {
 	link_locks(&self->victim->head, self->locks, variant->nr);
 	hold(self->locks, variant->nr, self->victim->tid);
@@ -1078,7 +1078,7 @@ TEST_F(locks, are_all_marked)
  * The lock that ends the list is no exception, and neither is what lies
  * behind it: a waiter is woken there as well.
  */
-TEST_F(locks, have_the_last_ones_waiter_woken)
+TEST_F(locks, last_waiter_woken)
 {
 	struct waiters waiters = {};
 	futex_t *last = &self->locks[variant->nr - 1].word;
@@ -1096,7 +1096,7 @@ TEST_F(locks, have_the_last_ones_waiter_woken)
  * The walk is bounded by progress: 2048 entries that are not the thread's are
  * what it bears. A lock behind fewer of them is marked.
  */
-TEST_F(list, marks_a_lock_behind_few_foreign_ones)
+TEST_F(list, below_miss_limit)
 {
 	link_locks(&self->victim->head, self->locks, MISSES);
 	hold(self->locks, MISSES - 1, OTHER_TID);
@@ -1107,7 +1107,7 @@ TEST_F(list, marks_a_lock_behind_few_foreign_ones)
 }
 
 /* A lock behind more of them is not: the walk has given up before. */
-TEST_F(list, gives_up_behind_many_foreign_ones)
+TEST_F(list, miss_limit)
 {
 	size_t nr = 4000;
 
@@ -1122,7 +1122,7 @@ TEST_F(list, gives_up_behind_many_foreign_ones)
 }
 
 /* A lock that is marked spends none of the 2048: here 7000 are passed. */
-TEST_F(list, marks_many_locks_among_many_foreign_ones)
+TEST_F(list, locks_among_misses)
 {
 	size_t own = 5000, foreign = 2000, i;
 
@@ -1140,7 +1140,7 @@ TEST_F(list, marks_many_locks_among_many_foreign_ones)
  * Nor does a lock that is marked give any of them back: 3000 foreign entries
  * are too many even with a lock of the thread's own among them.
  */
-TEST_F(list, gives_up_although_it_found_a_lock)
+TEST_F(list, miss_limit_after_lock)
 {
 	size_t half = 1500, nr = 2 * half + 2;
 

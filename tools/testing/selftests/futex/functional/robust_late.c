@@ -1067,10 +1067,10 @@ FIXTURE_VARIANT(watched_page)
 	bool by_thread;
 };
 
-FIXTURE_VARIANT_ADD(watched_page, of_a_leader) {
+FIXTURE_VARIANT_ADD(watched_page, leader) {
 };
 
-FIXTURE_VARIANT_ADD(watched_page, of_a_thread) {
+FIXTURE_VARIANT_ADD(watched_page, thread) {
 	.by_thread = true,
 };
 
@@ -1229,7 +1229,7 @@ FIXTURE_TEARDOWN(taken_page)
 }
 
 /* It may cost locks, not the death, nor the pending lock. */
-TEST_F_TIMEOUT(taken_page, does_not_keep_the_exit, 120)
+TEST_F_TIMEOUT(taken_page, exit_completes, 120)
 {
 	struct taker *taker = self->taker;
 	struct late *late = taker->late;
@@ -1551,7 +1551,7 @@ static void check_absence(struct __test_metadata *_metadata, struct hole *hole,
  * long as it takes. As long as it may go on, it can own the futex:
  * FUTEX_LOCK_PI waits for that, up to its own limit.
  */
-TEST_F_TIMEOUT(absent_page, costs_a_minute_and_no_other_lock, 180)
+TEST_F_TIMEOUT(absent_page, bounded_wait, 180)
 {
 	long long start, end;
 	int i, running;
@@ -1800,7 +1800,7 @@ static void run_busy_mm(struct victim *victim)
 	_exit(KSFT_FAIL);
 }
 
-TEST_F_TIMEOUT(busy_mm, does_not_delay_wakeups, 60)
+TEST_F_TIMEOUT(busy_mm, wakeups_not_delayed, 60)
 {
 	struct sleeper *sleeper = &self->hole->sleepers[0];
 	struct late *late = self->hole->late;

@@ -886,7 +886,7 @@ FIXTURE_VARIANT_ADD(kind, private_file) {
 };
 
 /* The words are in that copy already */
-FIXTURE_VARIANT_ADD(kind, private_file_that_was_written) {
+FIXTURE_VARIANT_ADD(kind, private_file_written) {
 	.kind = PRIVATE_FILE_WRITTEN,
 };
 
@@ -922,7 +922,7 @@ FIXTURE_VARIANT_ADD(kind, userfaultfd_present) {
 };
 
 /* Each page is shared with a child process until one of them writes it */
-FIXTURE_VARIANT_ADD(kind, shared_with_a_child_until_written) {
+FIXTURE_VARIANT_ADD(kind, cow_after_fork) {
 	.kind = FORKED,
 };
 
@@ -993,7 +993,7 @@ FIXTURE_TEARDOWN(kind)
  * behind a private mapping, and another process's copy. And whatever becomes of
  * them, their valid neighbours in the list are marked.
  */
-TEST_F(kind, has_its_locks_marked_if_they_can_be_written)
+TEST_F(kind, writable_marked)
 {
 	__u32 tid = self->victim.tid;
 
@@ -1007,7 +1007,7 @@ TEST_F(kind, has_its_locks_marked_if_they_can_be_written)
  * Here it is the last of its kind, and the neighbour behind it shows that the
  * waking goes on. A word in a page that is missing can have no waiter.
  */
-TEST_F(kind, has_a_waiter_woken_if_its_lock_is_marked)
+TEST_F(kind, waiter_woken)
 {
 	struct lock lock = self->locks[NR_LOCKS - 2];
 	struct lock neighbour = self->locks[NR_LOCKS - 1];
@@ -1104,7 +1104,7 @@ FIXTURE_TEARDOWN(all)
  * every step: each one that can be written is marked, those that cannot be are
  * left, and none is skipped because of a bad neighbour.
  */
-TEST_F_TIMEOUT(all, is_marked_that_can_be_written, 120)
+TEST_F_TIMEOUT(all, writable_marked, 120)
 {
 	__u32 tid = self->victim.tid;
 

@@ -37,12 +37,12 @@ FIXTURE_VARIANT(moment)
 };
 
 /* The thread was about to take the lock, and may have slept for it */
-FIXTURE_VARIANT_ADD(moment, before_taking_a_free_lock) {
+FIXTURE_VARIANT_ADD(moment, before_lock_free) {
 	.owner = NOBODY,
 	.woken = 1,
 };
 
-FIXTURE_VARIANT_ADD(moment, before_taking_a_lock_that_has_an_owner) {
+FIXTURE_VARIANT_ADD(moment, before_lock_owned) {
 	.owner = OTHER,
 	.bits = FUTEX_WAITERS,
 	.woken = 0,
@@ -62,7 +62,7 @@ FIXTURE_VARIANT_ADD(moment, taken_with_waiters) {
 	.woken = 1,
 };
 
-FIXTURE_VARIANT_ADD(moment, taken_from_a_dead_owner) {
+FIXTURE_VARIANT_ADD(moment, taken_from_dead) {
 	.owner = VICTIM,
 	.bits = FUTEX_OWNER_DIED | FUTEX_WAITERS,
 	.marked = true,
@@ -100,39 +100,39 @@ FIXTURE_VARIANT_ADD(moment, unlocked_while_listed) {
 	.woken = 1,
 };
 
-FIXTURE_VARIANT_ADD(moment, unlocked_with_waiters_bit_left) {
+FIXTURE_VARIANT_ADD(moment, unlocked_waiters_bit_left) {
 	.owner = NOBODY,
 	.bits = FUTEX_WAITERS,
 	.woken = 1,
 };
 
 /* It was woken by a death, and has not taken the lock: pass the wakeup on */
-FIXTURE_VARIANT_ADD(moment, woken_by_a_death) {
+FIXTURE_VARIANT_ADD(moment, woken_by_exit) {
 	.owner = NOBODY,
 	.bits = FUTEX_OWNER_DIED,
 	.woken = 1,
 };
 
-FIXTURE_VARIANT_ADD(moment, woken_by_a_death_with_more_waiters) {
+FIXTURE_VARIANT_ADD(moment, woken_by_exit_more_waiters) {
 	.owner = NOBODY,
 	.bits = FUTEX_OWNER_DIED | FUTEX_WAITERS,
 	.woken = 1,
 };
 
 /* A third thread was faster, and does not know that others wait */
-FIXTURE_VARIANT_ADD(moment, woken_and_lock_lost) {
+FIXTURE_VARIANT_ADD(moment, woken_lock_lost) {
 	.owner = OTHER,
 	.woken = 1,
 };
 
-FIXTURE_VARIANT_ADD(moment, woken_by_a_death_and_lock_lost) {
+FIXTURE_VARIANT_ADD(moment, woken_by_exit_lock_lost) {
 	.owner = OTHER,
 	.bits = FUTEX_OWNER_DIED,
 	.woken = 1,
 };
 
 /* A third thread was faster, and will wake the next one itself */
-FIXTURE_VARIANT_ADD(moment, woken_and_lock_lost_to_one_who_knows) {
+FIXTURE_VARIANT_ADD(moment, woken_lock_lost_waiters_bit) {
 	.owner = OTHER,
 	.bits = FUTEX_OWNER_DIED | FUTEX_WAITERS,
 	.woken = 0,
@@ -162,7 +162,7 @@ FIXTURE_VARIANT_ADD(moment, pi_unlocked) {
 	.woken = 0,
 };
 
-FIXTURE_VARIANT_ADD(moment, pi_woken_by_a_death) {
+FIXTURE_VARIANT_ADD(moment, pi_woken_by_exit) {
 	.owner = NOBODY,
 	.bits = FUTEX_OWNER_DIED | FUTEX_WAITERS,
 	.pi = true,
@@ -217,7 +217,7 @@ FIXTURE_TEARDOWN(moment)
  * A pending lock is marked if its word has the dying thread's TID, and keeps
  * its word, without FUTEX_OWNER_DIED, if not.
  */
-TEST_F(moment, leaves_the_right_word)
+TEST_F(moment, final_word)
 {
 	__u32 marked = (self->word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
 
@@ -231,7 +231,7 @@ TEST_F(moment, leaves_the_right_word)
  * undone that no other thread will make, and none if not. Never are there two,
  * even if the lock is on the list as well.
  */
-TEST_F(moment, wakes_the_right_number)
+TEST_F(moment, wakeups)
 {
 	struct waiters waiters = {};
 
@@ -270,7 +270,7 @@ FIXTURE_TEARDOWN(pending)
  * NULL means that nothing is pending, and not that the lock at address 0 is:
  * with this offset its word would be one that can be seen.
  */
-TEST_F(pending, null_is_no_lock)
+TEST_F(pending, null_address)
 {
 	futex_t *word = &self->locks[0].word;
 	struct waiters waiters = {};
@@ -289,7 +289,7 @@ TEST_F(pending, null_is_no_lock)
  * entry that is not mapped, but a word that is, which shows that the walk took
  * place.
  */
-TEST_F(pending, null_is_no_lock_beside_a_list)
+TEST_F(pending, null_address_with_list)
 {
 	struct robust_list_head *head = &self->victim->head;
 	futex_t *words = &self->locks[0].word;
@@ -327,7 +327,7 @@ static void *change_pending_when_woken(void *arg)
  * marked, threads that share the memory may take the thread for dead, and use
  * the memory of its head again. The list is long enough to give them the time.
  */
-TEST(pending_is_read_before_anything_is_woken)
+TEST(pending_read_before_wakeups)
 {
 	struct robust_lock *locks;
 	struct successor successor;
@@ -357,7 +357,7 @@ TEST(pending_is_read_before_anything_is_woken)
 }
 
 /* A lock that is pending does not cost the others on the list anything. */
-TEST_F(pending, in_the_middle_of_the_list)
+TEST_F(pending, in_list)
 {
 	link_locks(&self->victim->head, self->locks, 5);
 	hold(self->locks, 5, self->victim->tid);
@@ -371,7 +371,7 @@ TEST_F(pending, in_the_middle_of_the_list)
  * Nor is it marked and woken twice where the locks before it on the list have
  * brought its page in, so that nothing keeps the walk from going on to it.
  */
-TEST_F(pending, in_the_middle_of_the_list_is_handled_once)
+TEST_F(pending, in_list_once)
 {
 	futex_t *word = &self->locks[2].word;
 	struct waiters waiters = {};
@@ -392,7 +392,7 @@ TEST_F(pending, in_the_middle_of_the_list_is_handled_once)
  * The pending lock and that on the list are the same one if their addresses
  * are, whatever the PI bits of the two pointers say: one waiter is woken.
  */
-TEST_F(pending, is_the_same_with_another_pi_bit)
+TEST_F(pending, other_pi_bit)
 {
 	struct waiters waiters = {};
 
@@ -411,7 +411,7 @@ TEST_F(pending, is_the_same_with_another_pi_bit)
  * A pending lock is handled last: once it is marked, all locks of the list are
  * marked. Seen from another CPU; with one CPU this proves nothing.
  */
-TEST_F(pending, is_handled_last)
+TEST_F(pending, handled_last)
 {
 	struct robust_lock *pending = &self->locks[NR_LOCKS];
 	struct victim *victim = self->victim;
@@ -536,14 +536,14 @@ FIXTURE_TEARDOWN(broken_list)
  * The pending lock is handled even if the list is broken: its address stands
  * in the head, and does not depend on the list.
  */
-TEST_F(broken_list, does_not_keep_the_pending_lock_from_being_marked)
+TEST_F(broken_list, pending_marked)
 {
 	ASSERT_TRUE(victim_die(self->victim));
 	EXPECT_EQ(MARKED_WITH_WAITERS, self->pending->word);
 }
 
 /* The same, for the wakeup. */
-TEST_F(broken_list, does_not_keep_the_pending_locks_waiter_asleep)
+TEST_F(broken_list, pending_waiter_woken)
 {
 	struct waiters waiters = {};
 

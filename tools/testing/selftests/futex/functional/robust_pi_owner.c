@@ -86,13 +86,13 @@ FIXTURE_TEARDOWN(copy)
 	waitpid(self->pid, NULL, 0);
 }
 
-TEST_F(copy, private_is_refused)
+TEST_F(copy, private_eperm)
 {
 	EXPECT_EQ(EPERM, lock_pi_for(self->futex, FUTEX_LOCK_PI |
 				     FUTEX_PRIVATE_FLAG, LOCK_LIMIT));
 }
 
-TEST_F(copy, private_try_is_refused)
+TEST_F(copy, private_trylock_eperm)
 {
 	EXPECT_EQ(EPERM, lock_pi_for(self->futex, FUTEX_TRYLOCK_PI |
 				     FUTEX_PRIVATE_FLAG, LOCK_LIMIT));

@@ -249,21 +249,21 @@ static bool owner_dies(struct shared *shared, child_fn child, pid_t *owner)
 }
 
 /* A lock of a mutex with a killed owner succeeds and returns EOWNERDEAD. */
-TEST_F(mutex, of_a_killed_process_is_acquired)
+TEST_F(mutex, process_killed)
 {
 	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
 	EXPECT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
 }
 
 /* So it is if the owner just exits, */
-TEST_F(mutex, of_a_process_that_exited_is_acquired)
+TEST_F(mutex, process_exited)
 {
 	ASSERT_TRUE(owner_dies(self->shared, lock_and_exit, &self->owner));
 	EXPECT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
 }
 
 /* or gives way to another program, */
-TEST_F(mutex, of_a_program_that_was_replaced_is_acquired)
+TEST_F(mutex, exec)
 {
 	ASSERT_TRUE(owner_dies(self->shared, lock_and_exec, &self->owner));
 	EXPECT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
@@ -273,7 +273,7 @@ TEST_F(mutex, of_a_program_that_was_replaced_is_acquired)
  * or was one thread of a process that lives on. A try can come too early then,
  * since nothing shows from outside when the thread has ended.
  */
-TEST_F(mutex, of_a_thread_that_ended_is_acquired)
+TEST_F(mutex, thread_exited)
 {
 	int ret;
 
@@ -284,7 +284,7 @@ TEST_F(mutex, of_a_thread_that_ended_is_acquired)
 }
 
 /* Once it was made consistent it is a mutex like any other. */
-TEST_F(mutex, is_as_new_when_made_consistent)
+TEST_F(mutex, consistent)
 {
 	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
 	ASSERT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
@@ -295,7 +295,7 @@ TEST_F(mutex, is_as_new_when_made_consistent)
 }
 
 /* An unlock without pthread_mutex_consistent() makes it unusable for all. */
-TEST_F(mutex, is_lost_when_not_made_consistent)
+TEST_F(mutex, not_recoverable)
 {
 	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
 	ASSERT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
@@ -304,7 +304,7 @@ TEST_F(mutex, is_lost_when_not_made_consistent)
 }
 
 /* It may happen to one mutex more than once. */
-TEST_F(mutex, outlives_a_second_owner)
+TEST_F(mutex, second_owner_dies)
 {
 	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
 	ASSERT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
@@ -431,7 +431,7 @@ static bool all_got_it(struct shared *shared, pid_t owner)
  * Those that sleep when the owner is killed all get the mutex in turn. The
  * first one gets EOWNERDEAD and repairs what it finds.
  */
-TEST_F(waiters, recover_and_go_on)
+TEST_F(waiters, recover)
 {
 	ASSERT_TRUE(start_children(self->shared, self->pids, recover));
 	EXPECT_TRUE(all_got_it(self->shared, self->owner));
@@ -439,7 +439,7 @@ TEST_F(waiters, recover_and_go_on)
 }
 
 /* Each death wakes the next one, also if every owner dies. */
-TEST_F(waiters, die_one_after_the_other)
+TEST_F(waiters, die_in_turn)
 {
 	ASSERT_TRUE(start_children(self->shared, self->pids, follow));
 	EXPECT_TRUE(all_got_it(self->shared, self->owner));
@@ -447,7 +447,7 @@ TEST_F(waiters, die_one_after_the_other)
 }
 
 /* And also if none of them repairs anything before it dies. */
-TEST_F(waiters, die_one_after_the_other_at_once)
+TEST_F(waiters, die_at_once)
 {
 	ASSERT_TRUE(start_children(self->shared, self->pids, follow_at_once));
 	EXPECT_TRUE(all_got_it(self->shared, self->owner));
@@ -619,7 +619,7 @@ static bool kill_child(pid_t *pid)
  * Those that were woken from the condition get the mutex back from an owner
  * that died: pthread_cond_wait() returns EOWNERDEAD in one of them.
  */
-TEST_F(condition, is_left_with_the_news_of_a_death)
+TEST_F(condition, eownerdead)
 {
 	ASSERT_TRUE(start_sleepers(self->shared, self->pids, NR_WAITERS,
 				   await_and_recover));
@@ -630,7 +630,7 @@ TEST_F(condition, is_left_with_the_news_of_a_death)
 }
 
 /* This news goes before that of the time limit. */
-TEST_F(condition, is_left_with_the_news_of_a_death_when_the_time_is_up)
+TEST_F(condition, eownerdead_timeout)
 {
 	ASSERT_TRUE(start_sleepers(self->shared, self->pids, 1,
 				   await_for_a_moment));
@@ -641,7 +641,7 @@ TEST_F(condition, is_left_with_the_news_of_a_death_when_the_time_is_up)
 }
 
 /* A kill of a sleeper on the condition does not cost the mutex. */
-TEST_F(condition, of_a_killed_sleeper_leaves_the_mutex_free)
+TEST_F(condition, killed_waiter_mutex_free)
 {
 	ASSERT_TRUE(start_sleepers(self->shared, self->pids, 1,
 				   await_and_go_on));
@@ -656,7 +656,7 @@ TEST_F(condition, of_a_killed_sleeper_leaves_the_mutex_free)
  * Nor does one that is killed when it was woken from the condition and waits
  * for the mutex: the others get it.
  */
-TEST_F(condition, outlives_a_sleeper_on_its_way_back)
+TEST_F(condition, waiter_killed_relocking)
 {
 	ASSERT_TRUE(start_sleepers(self->shared, self->pids, NR_WAITERS,
 				   await_and_go_on));
@@ -670,7 +670,7 @@ TEST_F(condition, outlives_a_sleeper_on_its_way_back)
 }
 
 /* Once it has the mutex back it is an owner, and its death is one's. */
-TEST_F(condition, is_left_by_owners_that_die_one_after_the_other)
+TEST_F(condition, owners_die_in_turn)
 {
 	ASSERT_TRUE(start_sleepers(self->shared, self->pids, NR_WAITERS,
 				   await_and_die));
@@ -693,7 +693,7 @@ static void lock_many_and_die(struct shared *shared)
 }
 
 /* A process may hold any number of mutexes; each of them outlives it. */
-TEST(many_mutexes_of_one_process)
+TEST(many_mutexes)
 {
 	struct shared *shared = shared_memory(sizeof(*shared));
 	int i, dead = 0;

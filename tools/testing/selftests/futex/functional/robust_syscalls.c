@@ -38,16 +38,16 @@ FIXTURE_VARIANT_ADD(length, one_more) {
 	.len = HEAD_SIZE + 1,
 };
 
-FIXTURE_VARIANT_ADD(length, of_the_other_word_size) {
+FIXTURE_VARIANT_ADD(length, other_head_size) {
 	.len = OTHER_HEAD_SIZE,
 };
 
-FIXTURE_VARIANT_ADD(length, of_two_heads) {
+FIXTURE_VARIANT_ADD(length, two_heads) {
 	.len = 2 * HEAD_SIZE + 1,
 };
 
 /* An int is too short for it on a 64-bit system */
-FIXTURE_VARIANT_ADD(length, right_but_for_high_bits) {
+FIXTURE_VARIANT_ADD(length, high_bits_set) {
 	.len = HEAD_SIZE | (size_t)1 << (sizeof(size_t) * CHAR_BIT / 2),
 };
 
@@ -68,7 +68,7 @@ FIXTURE_TEARDOWN(length)
  * Registering returns -EINVAL unless the length is exactly the head's size: the
  * length is the version of the structure, and there is only one.
  */
-TEST_F(length, is_refused)
+TEST_F(length, einval)
 {
 	EXPECT_EQ(-1, set_robust_list(&head, variant->len));
 	EXPECT_EQ(EINVAL, errno);
@@ -78,7 +78,7 @@ TEST_F(length, is_refused)
  * A refused registration changes nothing: the list registered before is still
  * the thread's list.
  */
-TEST_F(length, leaves_the_list_registered_before)
+TEST_F(length, list_kept)
 {
 	uintptr_t seen = 0;
 	size_t len;
@@ -140,7 +140,7 @@ FIXTURE_TEARDOWN(address)
  * nothing can be read is taken and given back as it is. It is the process of
  * this test that then exits with it.
  */
-TEST_F(address, is_stored_without_a_look)
+TEST_F(address, not_validated)
 {
 	uintptr_t address = variant->address, seen = (uintptr_t)&head;
 	size_t len;
@@ -153,7 +153,7 @@ TEST_F(address, is_stored_without_a_look)
 }
 
 /* In a query, pid 0 is the caller. */
-TEST(pid_0_is_the_caller)
+TEST(pid_0)
 {
 	uintptr_t seen = 0;
 	size_t len;
@@ -166,7 +166,7 @@ TEST(pid_0_is_the_caller)
 }
 
 /* The caller may also ask by its own TID. */
-TEST(own_tid_is_the_caller)
+TEST(own_tid)
 {
 	uintptr_t seen = 0;
 	size_t len;
@@ -182,7 +182,7 @@ TEST(own_tid_is_the_caller)
  * Querying reports the size of the head that the kernel knows, whole: none of
  * the bytes of a size_t keeps what it was.
  */
-TEST(length_is_the_size_of_the_head)
+TEST(length_is_head_size)
 {
 	size_t len = (size_t)-1;
 	uintptr_t seen;
@@ -194,7 +194,7 @@ TEST(length_is_the_size_of_the_head)
 }
 
 /* The last registration counts. */
-TEST(registering_again_replaces)
+TEST(register_again)
 {
 	uintptr_t seen = 0;
 	size_t len;
@@ -245,7 +245,7 @@ FIXTURE_TEARDOWN(thread)
 }
 
 /* The list of another thread can be asked for by its TID. */
-TEST_F(thread, can_be_asked_for)
+TEST_F(thread, get)
 {
 	uintptr_t seen = 0;
 	size_t len;
@@ -255,7 +255,7 @@ TEST_F(thread, can_be_asked_for)
 }
 
 /* Each thread has its own list: what one registers leaves the other's alone. */
-TEST_F(thread, does_not_change_the_list_of_another)
+TEST_F(thread, other_list_unchanged)
 {
 	uintptr_t seen = 0;
 	size_t len;
@@ -283,7 +283,7 @@ FIXTURE_TEARDOWN(process)
 }
 
 /* The list of another process can be asked for by its PID. */
-TEST_F(process, can_be_asked_for)
+TEST_F(process, get)
 {
 	uintptr_t seen = 0;
 	size_t len;
@@ -294,7 +294,7 @@ TEST_F(process, can_be_asked_for)
 }
 
 /* Querying returns -ESRCH where there is no such thread (any more). */
-TEST_F(process, is_not_found_when_it_is_gone)
+TEST_F(process, exited_esrch)
 {
 	uintptr_t seen;
 	size_t len;
@@ -308,7 +308,7 @@ TEST_F(process, is_not_found_when_it_is_gone)
 }
 
 /* A negative number is no PID, and not a process group either. */
-TEST(negative_pid_is_not_found)
+TEST(negative_pid_esrch)
 {
 	uintptr_t seen;
 	size_t len;
@@ -325,7 +325,7 @@ TEST(negative_pid_is_not_found)
  * Querying returns -EPERM to callers that could not read the process's memory
  * with ptrace: here one user asks for the list of another.
  */
-TEST_F(process, of_another_user_is_refused)
+TEST_F(process, other_user_eperm)
 {
 	uintptr_t seen;
 	size_t len;
@@ -341,7 +341,7 @@ TEST_F(process, of_another_user_is_refused)
 }
 
 /* A refusal stores nothing. */
-TEST_F(process, that_is_refused_reveals_nothing)
+TEST_F(process, eperm_writes_nothing)
 {
 	uintptr_t seen = (uintptr_t)&other_head;
 	size_t len = 1;
@@ -361,7 +361,7 @@ TEST_F(process, that_is_refused_reveals_nothing)
  * It is the real user that counts, not the one that a program acts for at the
  * moment: root that has put on another effective user still reads root's.
  */
-TEST_F(process, is_judged_by_real_credentials)
+TEST_F(process, real_credentials)
 {
 	uintptr_t seen = 0;
 	size_t len;
@@ -408,7 +408,7 @@ FIXTURE_TEARDOWN(result)
 }
 
 /* Querying returns -EFAULT if the head's address cannot be stored. */
-TEST_F(result, address_cannot_be_stored)
+TEST_F(result, head_efault)
 {
 	size_t len;
 
@@ -417,7 +417,7 @@ TEST_F(result, address_cannot_be_stored)
 }
 
 /* Querying returns -EFAULT if the length cannot be stored. */
-TEST_F(result, length_cannot_be_stored)
+TEST_F(result, len_efault)
 {
 	uintptr_t seen;
 
@@ -461,7 +461,7 @@ FIXTURE_VARIANT_ADD(newborn, vfork) {
 	.flags = SIGCHLD | CLONE_VM | CLONE_VFORK,
 };
 
-FIXTURE_VARIANT_ADD(newborn, process_in_the_same_memory) {
+FIXTURE_VARIANT_ADD(newborn, clone_vm) {
 	.flags = SIGCHLD | CLONE_VM,
 };
 
@@ -505,7 +505,7 @@ FIXTURE_TEARDOWN(newborn)
  * Whatever way a task is made, it starts without a list: its creator's locks
  * are not its own. The C library has had no chance to register one yet.
  */
-TEST_F(newborn, starts_without_a_list)
+TEST_F(newborn, no_list)
 {
 	if (self->newborn->tid < 0)
 		SKIP(return, "the C library's clone() makes no threads");
@@ -515,7 +515,7 @@ TEST_F(newborn, starts_without_a_list)
 }
 
 /* A new task leaves its creator's list where it is. */
-TEST_F(newborn, leaves_its_creators_list)
+TEST_F(newborn, parent_list_kept)
 {
 	uintptr_t seen = 0;
 	size_t len;
@@ -538,7 +538,7 @@ static void run_exec(struct victim *victim)
  * asked before it runs its first instruction, and so before its C library
  * registers another list.
  */
-TEST_F(process, forgets_its_list_on_exec)
+TEST_F(process, exec_clears_list)
 {
 	uintptr_t seen = (uintptr_t)&head;
 	size_t len;
@@ -552,7 +552,7 @@ TEST_F(process, forgets_its_list_on_exec)
 }
 
 /* An exec that fails leaves the list registered: the old program goes on. */
-TEST(failed_exec_keeps_the_list)
+TEST(failed_exec_keeps_list)
 {
 	uintptr_t seen = 0;
 	size_t len;

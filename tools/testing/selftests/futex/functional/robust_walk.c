@@ -56,7 +56,7 @@ FIXTURE_VARIANT(million)
 FIXTURE_VARIANT_ADD(million, quiet) {
 };
 
-FIXTURE_VARIANT_ADD(million, with_waiters_bit) {
+FIXTURE_VARIANT_ADD(million, waiters_bit) {
 	.waiters_bit = FUTEX_WAITERS,
 };
 
@@ -100,7 +100,7 @@ FIXTURE_TEARDOWN(million)
  * A million locks of one thread are all marked, as the limit on the steps of a
  * walk is far above that, and the exit does not take for ever.
  */
-TEST_F_TIMEOUT(million, are_all_marked, 120)
+TEST_F_TIMEOUT(million, all_marked, 120)
 {
 	ASSERT_TRUE(million_start(self->victim, self->locks,
 				  variant->waiters_bit));
@@ -141,7 +141,7 @@ static void *change_the_next_one(void *arg)
  * or the bit is kept: marking is atomic, too. Here another CPU runs ahead of the
  * walk, and changes the bit in each word just before it is marked, or just not.
  */
-TEST_F_TIMEOUT(million, keep_what_was_changed_at_the_last_moment, 120)
+TEST_F_TIMEOUT(million, concurrent_waiters_bit, 120)
 {
 	struct changer changer = { .locks = self->locks };
 	size_t i, nr_changed = 0, nr_lost = 0;
@@ -226,7 +226,7 @@ static void *contend(void *arg)
  * that another CPU comes in between is made again, and is never taken for one
  * that was made.
  */
-TEST_F_TIMEOUT(million, keep_all_that_every_cpu_changes, 120)
+TEST_F_TIMEOUT(million, concurrent_all_cpus, 120)
 {
 	int nr_threads = threads_for_all_cpus(), i, round;
 	struct contender contenders[MAX_THREADS];
@@ -337,7 +337,7 @@ static void *sleep_just_ahead_of_the_walk(void *arg)
  * the word: if the second step of either became visible before the first, as a
  * weakly ordered CPU may do it, each would miss the other's.
  */
-TEST_F_TIMEOUT(million, lose_nobody_who_comes_at_the_last_moment, 240)
+TEST_F_TIMEOUT(million, no_lost_wakeup, 240)
 {
 	unsigned int nr_woken = 0, nr_too_late = 0, nr_lost = 0;
 	int nr_threads = threads_for_all_cpus(), i, round;
@@ -398,7 +398,7 @@ static void *patient_waiter(void *arg)
  * one on the way. On a slow machine it takes longer to start them than the
  * victim waits, so that they are there before it is.
  */
-TEST_F_TIMEOUT(million, have_their_waiters_woken, 240)
+TEST_F_TIMEOUT(million, waiters_woken, 240)
 {
 	int i, nr_woken = 0, nr_marked = 0;
 
@@ -527,10 +527,10 @@ FIXTURE_VARIANT(neighbour)
 	bool sleeps;
 };
 
-FIXTURE_VARIANT_ADD(neighbour, that_computes) {
+FIXTURE_VARIANT_ADD(neighbour, computes) {
 };
 
-FIXTURE_VARIANT_ADD(neighbour, that_wakes_up_every_millisecond) {
+FIXTURE_VARIANT_ADD(neighbour, wakes_every_ms) {
 	.sleeps = true,
 };
 
@@ -579,7 +579,7 @@ FIXTURE_TEARDOWN(neighbour)
  * are marked. On a fast machine the walk may be over before the scheduler finds
  * it time for the other, so there are several tries.
  */
-TEST_F_TIMEOUT(neighbour, runs_during_the_walk, 120)
+TEST_F_TIMEOUT(neighbour, others_run, 120)
 {
 	struct observer *observer = self->observer;
 	struct victim *victim = self->victim;
@@ -826,10 +826,10 @@ FIXTURE_VARIANT(slow_page)
 	bool by_thread;
 };
 
-FIXTURE_VARIANT_ADD(slow_page, of_a_leader) {
+FIXTURE_VARIANT_ADD(slow_page, leader) {
 };
 
-FIXTURE_VARIANT_ADD(slow_page, of_a_thread) {
+FIXTURE_VARIANT_ADD(slow_page, thread) {
 	.by_thread = true,
 };
 
@@ -890,7 +890,7 @@ FIXTURE_TEARDOWN(slow_page)
 }
 
 /* A walk waits for pages: the locks in them, and those behind, are marked. */
-TEST_F(slow_page, is_waited_for)
+TEST_F(slow_page, waited_for)
 {
 	struct slow *slow = self->slow;
 
@@ -905,7 +905,7 @@ TEST_F(slow_page, is_waited_for)
  * that page, nor those behind it. The process ends by the kill nevertheless,
  * and does not become what it was about to exec.
  */
-TEST_F(slow_page, does_not_cost_locks_when_the_process_is_killed)
+TEST_F(slow_page, killed_all_marked)
 {
 	struct slow *slow = self->slow;
 
@@ -921,7 +921,7 @@ TEST_F(slow_page, does_not_cost_locks_when_the_process_is_killed)
  * The list is unregistered before it is walked: get_robust_list() returns NULL
  * meanwhile.
  */
-TEST_F(slow_page, belongs_to_a_list_that_is_not_told_any_more)
+TEST_F(slow_page, head_cleared_first)
 {
 	struct slow *slow = self->slow;
 	uintptr_t seen = 1;
@@ -1035,7 +1035,7 @@ FIXTURE_TEARDOWN(slow_entry)
  * An entry is read before its lock is marked. As soon as it is marked, another
  * thread may take the lock, and then the entry is that thread's to write.
  */
-TEST_F(slow_entry, is_read_before_its_lock_is_marked)
+TEST_F(slow_entry, read_before_mark)
 {
 	struct slow *slow = self->slow;
 	__u32 tid = slow->victim->tid;
@@ -1049,7 +1049,7 @@ TEST_F(slow_entry, is_read_before_its_lock_is_marked)
 }
 
 /* The pending lock is handled last: not while the list is being walked. */
-TEST_F(slow_entry, comes_before_the_pending_lock)
+TEST_F(slow_entry, before_pending)
 {
 	struct slow *slow = self->slow;
 
@@ -1060,7 +1060,7 @@ TEST_F(slow_entry, comes_before_the_pending_lock)
 }
 
 /* No waiter waits until the page of another lock is there. */
-TEST_F(slow_entry, does_not_keep_the_waiter_of_the_lock_before_it)
+TEST_F(slow_entry, earlier_waiter_woken)
 {
 	EXPECT_EQ(1, woken(&self->waiters));
 	bring(self->slow, DECISIVE);
@@ -1081,10 +1081,10 @@ FIXTURE_VARIANT(slow_write)
 	bool pending;
 };
 
-FIXTURE_VARIANT_ADD(slow_write, of_a_listed_lock) {
+FIXTURE_VARIANT_ADD(slow_write, listed) {
 };
 
-FIXTURE_VARIANT_ADD(slow_write, of_the_pending_lock) {
+FIXTURE_VARIANT_ADD(slow_write, pending) {
 	.pending = true,
 };
 
@@ -1130,7 +1130,7 @@ FIXTURE_TEARDOWN(slow_write)
  * A thread that says by FUTEX_WAITERS that it is going to sleep, between the
  * kernel's look at the word and its exchange, has the bit kept, and is woken.
  */
-TEST_F(slow_write, keeps_a_waiters_bit_that_was_set_meanwhile)
+TEST_F(slow_write, concurrent_waiters_bit)
 {
 	struct slow *slow = self->slow;
 	struct robust_lock *lock = slow_lock(slow, 0);
@@ -1273,7 +1273,7 @@ FIXTURE_VARIANT_ADD(busy_map, killed) {
 	.kill = true,
 };
 
-FIXTURE_VARIANT_ADD(busy_map, ended_by_another_thread) {
+FIXTURE_VARIANT_ADD(busy_map, exit_group_by_sibling) {
 	.exit = true,
 };
 
@@ -1335,7 +1335,7 @@ static void busy_list(struct busy *busy)
  * meantime, all locks are marked. If the kill comes too late to disturb, that
  * proves nothing, and is tried again with a longer list.
  */
-TEST_F_TIMEOUT(busy_map, does_not_cost_locks, 120)
+TEST_F_TIMEOUT(busy_map, all_marked, 120)
 {
 	struct busy *busy = self->busy;
 	struct victim *victim = busy->victim;

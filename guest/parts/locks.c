@@ -1,63 +1,24 @@
-/* SPDX-License-Identifier: GPL-2.0 */
-/*
- * A robust list of thousands of locks, with waiters, and what became of them when
- * their owner is dead: what faults.c and oom.c have in common.
- *
- * The locks are bare futex words, so that no C library stands between them and the
- * kernel. Some of them have a waiter, a thread of this process; a few are PI
- * futexes; a few have the TID of another task and must stay as they are; the
- * last one is not on the list but in list_op_pending.
- *
- * Whether a waiter was woken is not a matter of time: once the owner is reaped,
- * only this program makes wakeups, and FUTEX_WAKE returns how many waiters it
- * woke. These are the ones that the exit did not wake.
- */
-#ifndef LOCKS_H
-#define LOCKS_H
-
+// SPDX-License-Identifier: GPL-2.0
 #define _GNU_SOURCE
+#include "locks.h"
+
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
-#include <linux/types.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-/* No call here has a timeout, so both kinds are the same. */
-#ifndef SYS_futex
-#define SYS_futex SYS_futex_time64
-#endif
-
-#define LOCKS_MAX	4096
-/* How far apart they are: 64 of them in a page of 4 KiB. */
-#define STEP		64
-/* Each part needs a page table of its own, wherever there are such. */
-#define PARTS		8
-#define PART_SIZE	(4UL << 20)
 /* A TID that no thread of the test has. */
 #define FOREIGN		1
-
-struct slot {
-	struct robust_list list;
-	volatile unsigned int word;
-};
 
 enum kind {
 	PLAIN,			/* no waiter */
 	AWAITED,		/* one waiter sleeps in FUTEX_WAIT */
 	PI,			/* one waiter sleeps in FUTEX_LOCK_PI */
-	SOMEBODY_ELSES,		/* on the list, but the word has another TID */
+	OTHER_OWNER,		/* on the list, but the word has another TID */
 };
 
 struct waiter {
@@ -79,36 +40,7 @@ static struct {
 	int waiter_count;
 } area;
 
-/* What the death left. */
-struct outcome {
-	int marked;		/* words that are marked as they should be */
-	int unmarked;		/* words that are as before */
-	int wrong;		/* words that hold anything else */
-	int pi;			/* PI futexes that went to their waiter */
-	int first_unmarked;	/* the first place in the list that is, or INT_MAX */
-	int last_marked;	/* the last place in the list that is marked */
-	int pending_marked;
-	int waiters;		/* of words that are marked */
-	int forgotten;		/* those of them that still sleep */
-};
-
-static void tell(const char *format, ...)
-{
-	char text[512] = "# ";
-	va_list arguments;
-	size_t length;
-
-	va_start(arguments, format);
-	vsnprintf(text + 2, sizeof(text) - 3, format, arguments);
-	va_end(arguments);
-	length = strlen(text);
-	text[length++] = '\n';
-	if (write(STDOUT_FILENO, text, length) < 0)
-		return;
-}
-
-/* What this guest does not have: no result can follow. */
-static void give_up(const char *what)
+void bail_out_all(const char *what)
 {
 	printf("Bail out! %s: %s\n", what, strerror(errno));
 	fflush(stdout);
@@ -117,42 +49,27 @@ static void give_up(const char *what)
 	_exit(1);
 }
 
-static long long milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
-static void doze(int how_long)
-{
-	struct timespec time = { .tv_nsec = how_long * 1000000L };
-
-	nanosleep(&time, NULL);
-}
-
 static long futex(volatile unsigned int *word, int operation, unsigned int value)
 {
 	return syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
 }
 
-static pid_t own_tid(void)
+pid_t own_tid(void)
 {
 	return syscall(SYS_gettid);
 }
 
-static void *map_memory(size_t size, int sharing)
+void *map_memory(size_t size, int sharing)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			    sharing | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
-		give_up("cannot map memory, give the guest more of it");
+		bail_out_all("cannot map memory, give the guest more of it");
 	return memory;
 }
 
-static void make_area(int sharing, int locks, int parts, int waiting)
+void make_area(int sharing, int locks, int parts, int waiting)
 {
 	char *start;
 
@@ -170,12 +87,12 @@ static void make_area(int sharing, int locks, int parts, int waiting)
 	area.waiter_count = 0;
 }
 
-static void free_area(void)
+void free_area(void)
 {
 	munmap(area.memory, area.size);
 }
 
-static struct slot *slot_of(int number)
+struct slot *slot_of(int number)
 {
 	int each = area.locks / area.parts;
 	int part = number / each < area.parts ? number / each : area.parts - 1;
@@ -186,7 +103,7 @@ static struct slot *slot_of(int number)
 static enum kind kind_of(int number)
 {
 	if (number % 512 == 81)
-		return SOMEBODY_ELSES;
+		return OTHER_OWNER;
 	if (number % 512 == 113)
 		return PI;
 	/* Neighbours, as their wakeups are made together. */
@@ -204,7 +121,7 @@ static unsigned int held_word(int number, pid_t owner)
 	switch (kind_of(number)) {
 	case AWAITED:
 		return owner | FUTEX_WAITERS;
-	case SOMEBODY_ELSES:
+	case OTHER_OWNER:
 		return FOREIGN;
 	default:
 		return owner;
@@ -217,8 +134,7 @@ static struct robust_list *link_to(int number)
 				      (kind_of(number) == PI));
 }
 
-/* The owner has all locks, and is about to lock or unlock the last one. */
-static void take_all(struct robust_list_head *head, pid_t owner)
+void take_all(struct robust_list_head *head, pid_t owner)
 {
 	int listed = area.locks - 1;
 
@@ -228,13 +144,13 @@ static void take_all(struct robust_list_head *head, pid_t owner)
 		slot_of(i)->list.next = i + 1 < listed ? link_to(i + 1) : &head->list;
 }
 
-static void register_list(struct robust_list_head *head)
+void register_list(struct robust_list_head *head)
 {
 	head->list.next = link_to(0);
 	head->futex_offset = offsetof(struct slot, word) - offsetof(struct slot, list);
 	head->list_op_pending = link_to(area.locks - 1);
 	if (syscall(SYS_set_robust_list, head, sizeof(*head)))
-		give_up("set_robust_list()");
+		bail_out_all("set_robust_list()");
 }
 
 static void *wait_for_lock(void *argument)
@@ -255,23 +171,7 @@ static void *wait_for_lock(void *argument)
 	return NULL;
 }
 
-static char state_of(pid_t tid)
-{
-	char path[64], state = '?';
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	file = fopen(path, "r");
-	if (!file)
-		return state;
-	if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-		state = '?';
-	fclose(file);
-	return state;
-}
-
-/* The owner has all locks by now. On return all waiters sleep. */
-static void start_waiters(void)
+void start_waiters(void)
 {
 	pthread_attr_t attributes;
 
@@ -288,13 +188,13 @@ static void start_waiters(void)
 		waiter->kind = kind_of(i);
 		errno = pthread_create(&waiter->thread, &attributes, wait_for_lock, waiter);
 		if (errno)
-			give_up("cannot start a waiter, give the guest more memory");
+			bail_out_all("cannot start a waiter, give the guest more memory");
 		area.waiter_count++;
 	}
 	pthread_attr_destroy(&attributes);
 	for (int i = 0; i < area.waiter_count; i++)
-		while (!area.waiters[i].tid || state_of(area.waiters[i].tid) != 'S')
-			doze(1);
+		while (!area.waiters[i].tid || task_state(area.waiters[i].tid) != 'S')
+			sleep_ms(1);
 }
 
 static struct waiter *waiter_of(struct slot *slot)
@@ -315,7 +215,7 @@ static int pi_word_is_right(struct slot *slot)
 
 	/* It is woken, but may not have run yet. */
 	for (int tries = 0; tries < 10000 && !waiter->found; tries++)
-		doze(1);
+		sleep_ms(1);
 	return (waiter->found & FUTEX_TID_MASK) == (unsigned int)waiter->tid &&
 	       waiter->found & FUTEX_OWNER_DIED;
 }
@@ -344,7 +244,7 @@ static void judge_plain_word(int number, pid_t owner, struct outcome *outcome)
 			outcome->first_unmarked = number;
 	} else {
 		outcome->wrong++;
-		tell("lock %d holds %08x, and was %08x", number, value, held);
+		diag("lock %d holds %08x, and was %08x", number, value, held);
 	}
 }
 
@@ -367,13 +267,12 @@ static void judge_word(int number, pid_t owner, struct outcome *outcome)
 	}
 	if (!right) {
 		outcome->wrong++;
-		tell("lock %d, of %s, holds %08x", number,
+		diag("lock %d, of %s, holds %08x", number,
 		     kind_of(number) == PI ? "a PI waiter" : "another task", slot->word);
 	}
 }
 
-/* The owner is dead and reaped. Afterwards there are no waiters any more. */
-static void judge_area(pid_t owner, struct outcome *outcome)
+void judge_area(pid_t owner, struct outcome *outcome)
 {
 	memset(outcome, 0, sizeof(*outcome));
 	outcome->first_unmarked = INT_MAX;
@@ -384,5 +283,3 @@ static void judge_area(pid_t owner, struct outcome *outcome)
 		if (area.waiters[i].kind == AWAITED || area.waiters[i].found)
 			pthread_join(area.waiters[i].thread, NULL);
 }
-
-#endif /* LOCKS_H */

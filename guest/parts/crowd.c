@@ -1,35 +1,9 @@
-/* SPDX-License-Identifier: GPL-2.0 */
-/*
- * A crowd of processes that work on something shared and kill each other at
- * random: what killtree.c and the programs of clients/ have in common.
- *
- * The processes form a tree. Each one starts its children anew when they were
- * killed, so that there are always as many, and a killed parent takes all its
- * descendants along: they die at one moment, wherever they are. The root is no
- * member and is not killed; it watches.
- *
- * At intervals all members pause: none begins a step, each has to end the step
- * that it began, and the root checks the result. This is also how a lost wakeup
- * shows: while all are busy, the next unlock wakes the sleeper after all.
- *
- * usage: PROGRAM [SECONDS [SEED [PATIENCE]]]
- *
- *	SECONDS   how long they may go on (10)
- *	SEED      of all that is random but the scheduler
- *	PATIENCE  seconds that a single step may take (20)
- *
- * The output is KTAP. The exit status is 0 if every test passed, else 1.
- *
- * A program that includes this describes its work in a `struct work`.
- */
-#ifndef CROWD_H
-#define CROWD_H
-
+// SPDX-License-Identifier: GPL-2.0
 #define _GNU_SOURCE
+#include "crowd.h"
+
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,49 +13,13 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-#define MEMBERS_MAX	64
-#define TESTS_MAX	8
 
 /* How many failures of each test are reported in detail. */
 #define DETAILS_MAX	5
 
 /* The members are busy so long, in milliseconds, before all have to pause. */
 #define ROUND		1000
-
-struct work {
-	int members;		/* 1 to MEMBERS_MAX */
-	int children;		/* of each member, and of the root */
-	/* The names of the tests, and NULL. The first two are judged here. */
-	const char *tests[TESTS_MAX + 1];
-	/* In the root, before any member exists. NULL, or why it cannot be. */
-	const char *(*prepare)(void);
-	/* In each member, once: what it must open itself. */
-	void (*enter)(void);
-	/* In each member, again and again: one piece of work. */
-	void (*step)(void);
-	/* In a child of the root while all pause: whether all is as it should be. */
-	void (*check)(void);
-	/* What there is to say of a member that does not get on. */
-	void (*explain)(int member);
-	/*
-	 * In a child of the root when a member does not get on: what lets it go on
-	 * if all that was lost is a wakeup. Only where the C library itself is known
-	 * to lose one; else NULL.
-	 */
-	void (*nudge)(int member);
-	/* After the last check: figures. */
-	void (*summarize)(void);
-};
-
-/* The tests that every crowd has. */
-enum {
-	IN_TIME,		/* every step came to its end within the patience */
-	DIED,			/* members were killed, and worked */
-	FIRST_OWN_TEST,
-};
 
 struct member {
 	volatile pid_t pid;	/* 0 while there is no process */
@@ -100,33 +38,19 @@ struct crowd {
 	volatile int nudges, pauses;
 };
 
+int me;
+double patience = 20;
+
 static const struct work *work;
 static struct crowd *crowd;
-static int me;			/* which member this process is, 0 for the root */
 static uint64_t random_state;
 static unsigned long long seed;
-static double patience = 20;
 
 /* What a member does not inherit when it starts its own children. */
 static pid_t own_children[MEMBERS_MAX + 1];
 
-static long long milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
-static void doze(int how_long)
-{
-	struct timespec time = { .tv_nsec = how_long * 1000000L };
-
-	nanosleep(&time, NULL);
-}
-
 /* Neither the C library's nor the kernel's: a seed gives the same everywhere. */
-static unsigned int any_below(unsigned int limit)
+unsigned int any_below(unsigned int limit)
 {
 	random_state ^= random_state << 13;
 	random_state ^= random_state >> 7;
@@ -143,7 +67,7 @@ static void seed_random(uint64_t number)
 		any_below(2);
 }
 
-static void *shared_memory(size_t size)
+void *shared_memory(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -155,33 +79,10 @@ static void *shared_memory(size_t size)
 	return memory;
 }
 
-/* One line, by one system call: the writer may be killed at any time. */
-static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...)
-{
-	char text[512] = "# ";
-	va_list arguments;
-	size_t length;
-
-	va_start(arguments, format);
-	vsnprintf(text + 2, sizeof(text) - 3, format, arguments);
-	va_end(arguments);
-	length = strlen(text);
-	text[length++] = '\n';
-	if (write(STDOUT_FILENO, text, length) < 0)
-		return;
-}
-
-/* Whether this failure of the test is still to be reported in detail. */
-static int fail(int test)
+int fail(int test)
 {
 	return __atomic_fetch_add(&crowd->failures[test], 1, __ATOMIC_SEQ_CST) < DETAILS_MAX;
 }
-
-#define fails(test, ...)						\
-do {									\
-	if (fail(test))							\
-		tell(__VA_ARGS__);					\
-} while (0)
 
 static int any_failure(void)
 {
@@ -193,7 +94,7 @@ static int any_failure(void)
 
 /*
  * Reap one dead child. Its number is given up before it is reaped, while no
- * other process can have it: see kill_somebody().
+ * other process can have it: see kill_random_member().
  */
 static int reap_one(void)
 {
@@ -218,6 +119,11 @@ static int reap_one(void)
 	}
 	waitpid(info.si_pid, NULL, 0);
 	return 1;
+}
+
+pid_t pid_of(int member)
+{
+	return crowd->members[member].pid;
 }
 
 /* A file descriptor for the process of a member: -1 if it is dead already. */
@@ -246,7 +152,7 @@ static int kill_member(int member)
 }
 
 /* Only while most are alive: else the crowd would do nothing but grow. */
-static void kill_somebody(void)
+static void kill_random_member(void)
 {
 	int member = 1 + any_below(work->members);
 
@@ -260,7 +166,7 @@ static void kill_somebody(void)
 
 static void live(int member, pid_t parent);
 
-static void tend_children(void)
+static void restart_children(void)
 {
 	int first = me * work->children + 1;
 	pid_t parent = getpid(), pid;
@@ -297,22 +203,22 @@ static void live(int member, pid_t parent)
 	seed_random(((uint64_t)member << 32) + self->lives++);
 
 	if (work->enter) {
-		self->since = milliseconds();
+		self->since = now_ms();
 		self->busy = 1;
 		work->enter();
 		self->busy = 0;
 	}
 	while (!crowd->stop) {
-		tend_children();
-		self->since = milliseconds();
+		restart_children();
+		self->since = now_ms();
 		__atomic_store_n(&self->busy, 1, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&crowd->pause, __ATOMIC_SEQ_CST)) {
 			self->busy = 0;
-			doze(10);
+			sleep_ms(10);
 			continue;
 		}
 		if (!any_below(4))
-			kill_somebody();
+			kill_random_member();
 		work->step();
 		self->steps++;
 		self->busy = 0;
@@ -323,7 +229,7 @@ static void live(int member, pid_t parent)
 /* Run something in a child, with a time limit. False if it did not come to an end. */
 static int run_aside(void (*what)(int), int argument)
 {
-	long long end = milliseconds() + patience * 1000;
+	long long end = now_ms() + patience * 1000;
 	pid_t pid = fork();
 
 	if (!pid) {
@@ -334,15 +240,15 @@ static int run_aside(void (*what)(int), int argument)
 	while (pid > 0) {
 		siginfo_t info = { .si_pid = 0 };
 
-		/* Not by reap_one(): orphans are not its business. */
+		/* Not by reap_one(), which reaps any child. */
 		if (!waitid(P_PID, pid, &info, WEXITED | WNOHANG) && info.si_pid)
 			return info.si_code == CLD_EXITED && !info.si_status;
-		if (milliseconds() > end) {
+		if (now_ms() > end) {
 			kill(pid, SIGKILL);
 			waitpid(pid, NULL, 0);
 			break;
 		}
-		doze(2);
+		sleep_ms(2);
 	}
 	return 0;
 }
@@ -354,31 +260,16 @@ static void run_check(int unused)
 	work->check();
 }
 
-static void state_of(pid_t pid, char *text, size_t size)
-{
-	char path[64];
-	FILE *file;
-
-	snprintf(text, size, "?");
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "r");
-	if (!file)
-		return;
-	if (fscanf(file, "%*d (%*[^)]) %3s", text) != 1)
-		snprintf(text, size, "?");
-	fclose(file);
-}
-
-static void complain_of(int member)
+static void report_late(int member)
 {
 	struct member *who = &crowd->members[member];
-	char state[4];
+	char state;
 
 	if (!fail(IN_TIME))
 		return;
-	state_of(who->pid, state, sizeof(state));
-	tell("member %d, process %d, state %s, has been at one step for %.1f s",
-	     member, who->pid, state, (milliseconds() - who->since) / 1000.0);
+	state = task_state(who->pid);
+	diag("member %d, process %d, state %c, has been at one step for %.1f s",
+	     member, who->pid, state ? state : '?', (now_ms() - who->since) / 1000.0);
 	if (work->explain)
 		work->explain(member);
 }
@@ -386,7 +277,7 @@ static void complain_of(int member)
 /* A member that has been at one step for @limit seconds, or 0. */
 static int late_member(double limit)
 {
-	long long now = milliseconds();
+	long long now = now_ms();
 
 	for (int i = 1; i <= work->members; i++) {
 		struct member *member = &crowd->members[i];
@@ -408,27 +299,27 @@ static int all_pause(void)
 /* False if a member does not get on, or if the crowd does not come to rest. */
 static int wait_for(int (*condition)(void), long long limit)
 {
-	long long end = milliseconds() + limit;
+	long long end = now_ms() + limit;
 	int member;
 
 	while (!condition || !condition()) {
-		tend_children();
+		restart_children();
 		member = late_member(work->nudge ? patience / 50 : patience);
 		if (member && work->nudge && crowd->members[member].pid) {
 			__atomic_add_fetch(&crowd->nudges, 1, __ATOMIC_SEQ_CST);
 			run_aside(work->nudge, member);
-			doze(200);
+			sleep_ms(200);
 			member = late_member(patience);
 		}
 		if (member) {
-			complain_of(member);
+			report_late(member);
 			return 0;
 		}
 		if (any_failure())
 			return 0;
-		if (milliseconds() > end)
+		if (now_ms() > end)
 			return !condition;
-		doze(5);
+		sleep_ms(5);
 	}
 	return 1;
 }
@@ -438,7 +329,7 @@ static void end_crowd(void)
 {
 	/* A member that found a failure may be about to report it. */
 	if (any_failure())
-		doze(500);
+		sleep_ms(500);
 	crowd->stop = 1;
 	for (int i = 1; i <= work->members; i++)
 		kill_member(i);
@@ -446,10 +337,10 @@ static void end_crowd(void)
 		if (!reap_one()) {
 			if (waitpid(-1, NULL, WNOHANG) < 0)
 				return;
-			doze(10);
+			sleep_ms(10);
 		}
 	}
-	tell("some processes do not end");
+	diag("some processes do not end");
 }
 
 /* Whether the crowd had all of its time: a failure ends it early. */
@@ -457,9 +348,9 @@ static int whole;
 
 static void run_rounds(double length)
 {
-	long long end = milliseconds() + length * 1000;
+	long long end = now_ms() + length * 1000;
 
-	while (!any_failure() && milliseconds() < end) {
+	while (!any_failure() && now_ms() < end) {
 		if (!wait_for(NULL, ROUND))
 			return;
 		__atomic_store_n(&crowd->pause, 1, __ATOMIC_SEQ_CST);
@@ -496,7 +387,7 @@ static int report(const char *obstacle)
 	return failed ? 1 : 0;
 }
 
-static int crowd_main(const struct work *what, int argc, char **argv)
+int crowd_main(const struct work *what, int argc, char **argv)
 {
 	double length = argc > 1 ? atof(argv[1]) : 10;
 	struct rlimit no_core = { 0, 0 };
@@ -505,13 +396,14 @@ static int crowd_main(const struct work *what, int argc, char **argv)
 	char *end = "";
 
 	work = what;
-	seed = milliseconds() ^ (unsigned long long)getpid() << 20;
+	seed = now_ms() ^ (unsigned long long)getpid() << 20;
 	if (argc > 2)
 		seed = strtoull(argv[2], &end, 0);
 	if (argc > 3)
 		patience = atof(argv[3]);
 	if (argc > 4 || length <= 0 || patience <= 0 || *end) {
-		fprintf(stderr, "usage: %s [SECONDS [SEED [PATIENCE]]], all positive numbers\n", argv[0]);
+		fprintf(stderr, "usage: %s [SECONDS [SEED [PATIENCE]]], all positive numbers\n",
+			argv[0]);
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -522,10 +414,10 @@ static int crowd_main(const struct work *what, int argc, char **argv)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	seed_random(0);
 
-	tell("%d members, %g seconds, seed %llu", work->members, length, seed);
+	diag("%d members, %g seconds, seed %llu", work->members, length, seed);
 	obstacle = work->prepare();
 	if (obstacle) {
-		tell("%s", obstacle);
+		diag("%s", obstacle);
 		return report(obstacle);
 	}
 	run_rounds(length);
@@ -533,15 +425,13 @@ static int crowd_main(const struct work *what, int argc, char **argv)
 
 	for (int i = 1; i <= work->members; i++)
 		steps += crowd->members[i].steps;
-	tell("%lu kills, %lu deaths, %llu steps, %d pauses", crowd->kills,
+	diag("%lu kills, %lu deaths, %llu steps, %d pauses", crowd->kills,
 	     crowd->deaths, steps, crowd->pauses);
 	if (work->nudge)
-		tell("%d times those who waited long were woken from outside", crowd->nudges);
+		diag("%d times those who waited long were woken from outside", crowd->nudges);
 	if (work->summarize)
 		work->summarize();
 	if (!crowd->deaths || !steps || !crowd->pauses)
 		fails(DIED, "no task died or worked or paused: nothing was tested");
 	return report(NULL);
 }
-
-#endif /* CROWD_H */

@@ -1,36 +1,15 @@
-/* SPDX-License-Identifier: GPL-2.0 */
-/*
- * Writers of a database that are killed in the middle of their transactions:
- * what the programs of this directory have in common. Each one describes its
- * database in a `struct store`.
- *
- * A transaction of a writer puts some records, with contents that follow from
- * their keys, and counts one up in a record that all writers share. The writer
- * keeps a log in shared memory, which outlives it: of each transaction, that it
- * is about to begin, and after the commit, that it is done. In every pause of
- * the crowd all are read back.
- *
- * The tests, with the name of the database in front:
- *
- *   writers_go_on	Whichever writer is killed, the next one gets the lock
- *			and ends its transaction within the time limit.
- *   writers_died	Writers were killed in mid-transaction: else nothing was
- *			tested.
- *   committed_records_read_back	All that was logged as done is there.
- *   transactions_are_whole	Of what was begun all is there or nothing, and the
- *			shared record counts neither more nor less than is there.
- *   database_is_clean	The database finds nothing wrong with itself.
- */
-#ifndef RECORDS_H
-#define RECORDS_H
+// SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include "records.h"
 
-#include "../crowd.h"
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
 
-#define WRITERS		8
-/* Records of a transaction, beside the one that is shared. */
-#define RECORDS		4
-#define VALUE_MAX	200
+#define RECORDS		4	/* of a transaction, beside the one that is shared */
+
 /* So many transactions of a writer are kept; an older one is removed by a new. */
 #define KEPT		512
 /* Between two pauses a writer makes no more than the log has room for. */
@@ -42,40 +21,6 @@ enum {
 	COMMITTED_RECORDS_READ_BACK,
 	TRANSACTIONS_ARE_WHOLE,
 	DATABASE_IS_CLEAN,
-};
-
-#define RECORD_TESTS(database) {					\
-	database ".writers_go_on",					\
-	database ".writers_died",					\
-	database ".committed_records_read_back",			\
-	database ".transactions_are_whole",				\
-	database ".database_is_clean",					\
-}
-
-/* The key of a record. The shared one is all zero: writers count from one. */
-struct key {
-	uint32_t writer, number, record;
-};
-
-/* All return NULL, or what went wrong. */
-struct store {
-	/* In the root: make the database. NULL, or why it cannot be. */
-	const char *(*create)(void);
-	/* In the root, when all is over. */
-	void (*remove_files)(void);
-	const char *(*open)(void);
-	const char *(*begin)(int writing);
-	/* The length is -1 where there is no such record. */
-	const char *(*get)(const struct key *key, unsigned char *value, int *length);
-	const char *(*put)(const struct key *key, const unsigned char *value, int length);
-	/* That there is none is no error. */
-	const char *(*remove)(const struct key *key);
-	const char *(*commit)(void);
-	void (*end_reading)(void);
-	/* Look at a record for a while, with nothing but its own lock, or NULL. */
-	const char *(*hold)(const struct key *key);
-	/* All of the database, outside of any transaction. */
-	const char *(*examine)(void);
 };
 
 enum {
@@ -104,8 +49,7 @@ static volatile unsigned char *state_of_transaction(int writer, uint32_t number)
 	return &book->writers[writer].state[number % LOG_ROOM];
 }
 
-/* What a record must hold: a length and bytes that only its key decides. */
-static int make_value(const struct key *key, unsigned char *value)
+int make_value(const struct key *key, unsigned char *value)
 {
 	uint32_t mix = key->writer * 2654435761u ^ key->number * 2246822519u ^
 		       key->record * 3266489917u;
@@ -127,12 +71,12 @@ do {									\
 									\
 	if (error_text) {						\
 		fails(test, "member %d, %s: %s", me, what, error_text);	\
-		doze(100);						\
+		sleep_ms(100);						\
 		_exit(0);						\
 	}								\
 } while (0)
 
-static void linger(void)
+void linger(void)
 {
 	switch (any_below(64)) {
 	case 0:
@@ -296,7 +240,8 @@ static void check_writer(int writer)
 		int found = number + KEPT > last ? count_records(writer, number) : -1;
 
 		if (found > 0 && found < RECORDS)
-			fails(TRANSACTIONS_ARE_WHOLE, "%d of %d records of transaction %u of writer %d",
+			fails(TRANSACTIONS_ARE_WHOLE,
+			      "%d of %d records of transaction %u of writer %d",
 			      found, RECORDS, number, writer);
 		if (*state == DONE && !found)
 			fails(COMMITTED_RECORDS_READ_BACK, "transaction %u of writer %d is lost",
@@ -323,7 +268,8 @@ static void check(void)
 	must_succeed(COMMITTED_RECORDS_READ_BACK, "read", get_total(&total));
 	store->end_reading();
 	if (total != book->total)
-		fails(TRANSACTIONS_ARE_WHOLE, "the shared record counts %llu transactions, not %llu",
+		fails(TRANSACTIONS_ARE_WHOLE,
+		      "the shared record counts %llu transactions, not %llu",
 		      total, book->total);
 	must_succeed(DATABASE_IS_CLEAN, "examine", store->examine());
 	/* Every pause ends, so the next writer must get the lock as well. */
@@ -337,7 +283,7 @@ static void summarize(void)
 
 	for (int writer = 1; writer <= WRITERS; writer++)
 		died += book->writers[writer].died_inside;
-	tell("%llu transactions committed and read back, %u times a writer died in one",
+	diag("%llu transactions committed and read back, %u times a writer died in one",
 	     book->total, died);
 	if (!died || !book->total)
 		fails(WRITERS_DIED, "no writer died in a transaction, or none ended one");
@@ -350,13 +296,11 @@ static const char *prepare(void)
 	return store->create();
 }
 
-/* DATABASE is its name, for the names of the tests. */
-static int records_main(const struct store *used, int argc, char **argv)
+int records_main(const struct store *used, int argc, char **argv)
 {
-	static const struct work writers = {
+	struct work writers = {
 		.members = WRITERS,
 		.children = WRITERS,
-		.tests = RECORD_TESTS(DATABASE),
 		.prepare = prepare,
 		.enter = enter,
 		.step = step,
@@ -364,8 +308,7 @@ static int records_main(const struct store *used, int argc, char **argv)
 		.summarize = summarize,
 	};
 
+	memcpy(writers.tests, used->tests, sizeof(writers.tests));
 	store = used;
 	return crowd_main(&writers, argc, argv);
 }
-
-#endif /* RECORDS_H */

@@ -1,18 +1,13 @@
-/* SPDX-License-Identifier: GPL-2.0 */
-#ifndef OUTPUT_H
-#define OUTPUT_H
+// SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include "output.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
 
-/*
- * Both ends of what a program writes to. It is a terminal, not a pipe, because
- * then programs write each line when it is complete: if one of them or the kernel
- * dies, no line is lost, and the console shows how far it came.
- */
-static int open_output(int *reader, int *writer)
+int open_output(int *reader, int *writer)
 {
 	struct termios raw;
 
@@ -27,5 +22,3 @@ static int open_output(int *reader, int *writer)
 	cfmakeraw(&raw);
 	return tcsetattr(*writer, TCSANOW, &raw);
 }
-
-#endif

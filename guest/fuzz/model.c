@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What is promised: a list is walked in the image, as a kernel has to walk it. */
+#include "fuzz.h"
+
+/* The number of entries with nothing to mark that end a list */
+#define TRIES		2048
+
+/*
+ * Where in memory an address is, for an access of @size bytes; false if the
+ * victim has no such right there.
+ */
+static bool reachable(__u64 address, __u32 size, bool write, __u32 *at)
+{
+	__u64 start, page;
+	int view;
+
+	for (view = 0; view < VIEWS; view++) {
+		start = (uintptr_t)scene.memory->view[view];
+		if (!start || address < start || address - start > ARENA_SIZE - size)
+			continue;
+		*at = address - start;
+		for (page = *at / page_size;
+		     page <= (*at + size - 1) / page_size; page++) {
+			switch (page_trouble[view][page]) {
+			case NO_TROUBLE:
+				break;
+			case READ_ONLY:
+				if (write)
+					return false;
+				break;
+			default:
+				return false;
+			}
+		}
+		return true;
+	}
+	return false;
+}
+
+static bool promise_read(const struct list *list, __u64 from, __u64 *value)
+{
+	__u32 at;
+
+	if (list->narrow)
+		from = (__u32)from;
+	if (!reachable(from, width(list), false, &at))
+		return false;
+	*value = get_pointer(list->narrow, image, at);
+	return true;
+}
+
+static void promise_wakeup(__u32 at, int least)
+{
+	int i;
+
+	for (i = 0; i < scene.nr_spots; i++) {
+		if (scene.spots[i].at != at)
+			continue;
+		scene.spots[i].least += least;
+		scene.spots[i].most++;
+	}
+}
+
+/* The word of a lock that is listed. Returns whether it was one to be marked. */
+static bool promise_lock(__u64 address, bool pi, __u32 tid)
+{
+	__u32 at, word;
+
+	if (address % 4 || !reachable(address, 4, true, &at))
+		return false;
+	word = get_word(image, at);
+	if ((word & FUTEX_TID_MASK) != tid)
+		return false;
+	put_word(image, at, MARKED_BITS(word));
+	if (word & FUTEX_WAITERS && !pi)
+		promise_wakeup(at, 1);
+	totals.marked++;
+	return true;
+}
+
+static void promise_pending(__u64 address, bool pi, __u32 tid)
+{
+	__u32 at, word, owner;
+
+	if (address % 4 || !reachable(address, 4, false, &at))
+		return;
+	totals.pending++;
+	word = get_word(image, at);
+	owner = word & FUTEX_TID_MASK;
+	if (owner == tid) {
+		promise_lock(address, pi, tid);
+		return;
+	}
+	/* No futex operation finds private memory that cannot be written. */
+	if (pi || (!scene.memory->shared && !reachable(address, 4, true, &at)))
+		return;
+	/*
+	 * If the owner dies at the same time, either it wakes, or its word is
+	 * marked already and has no owner any more.
+	 */
+	if (word & FUTEX_WAITERS && together() &&
+	    (owner == job->tids[0] || owner == job->tids[1] ||
+	     owner == job->tids[2] || word == MARKED_BITS(word)))
+		promise_wakeup(at, 0);
+	else if (!owner || !(word & FUTEX_WAITERS))
+		promise_wakeup(at, 1);
+}
+
+void promise_list(const struct list *list)
+{
+	__u64 mask = list->narrow ? UINT32_MAX : UINT64_MAX;
+	__u64 head = list->registered & mask;
+	__u64 offset, pending = 0, at = head, next;
+	__u32 tid = job->tids[list->thread];
+	int tries = TRIES;
+	bool known;
+
+	if (!head)
+		return;
+	if (!promise_read(list, head + 2 * width(list), &pending))
+		pending = 0;
+	known = promise_read(list, head, &at);
+	if (!promise_read(list, head + width(list), &offset))
+		return;
+
+	while (known && (at & ~1ULL) != head && tries) {
+		__u64 lock = at & ~1ULL;
+
+		known = promise_read(list, lock, &next);
+		if (!lock || lock == (pending & ~1ULL) ||
+		    !promise_lock((lock + offset) & mask, at & 1, tid)) {
+			totals.missed++;
+			tries--;
+		}
+		at = next;
+	}
+	totals.ended_by_limit += !tries;
+	totals.ended_by_pointer += !known;
+
+	if (pending & ~1ULL)
+		promise_pending(((pending & ~1ULL) + offset) & mask, pending & 1, tid);
+}

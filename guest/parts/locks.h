@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A robust list of thousands of locks, with waiters, and what became of them when
+ * their owner is dead: what faults.c and oom.c have in common.
+ *
+ * The locks are bare futex words, so that no C library stands between them and the
+ * kernel. Some of them have a waiter, a thread of this process; a few are PI
+ * futexes; a few have the TID of another task and must stay as they are; the
+ * last one is not on the list but in list_op_pending.
+ *
+ * Whether a waiter was woken is not a matter of time: once the owner is reaped,
+ * only this program makes wakeups, and FUTEX_WAKE returns how many waiters it
+ * woke. These are the ones that the exit did not wake.
+ */
+#ifndef LOCKS_H
+#define LOCKS_H
+
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "util.h"
+
+#define LOCKS_MAX	4096
+/* How far apart they are: 64 of them in a page of 4 KiB. */
+#define STEP		64
+/* Each part needs a page table of its own, wherever there are such. */
+#define PARTS		8
+#define PART_SIZE	(4UL << 20)
+
+struct slot {
+	struct robust_list list;
+	volatile unsigned int word;
+};
+
+/* What the death left. */
+struct outcome {
+	int marked;		/* words that are marked as they should be */
+	int unmarked;		/* words that are as before */
+	int wrong;		/* words that hold anything else */
+	int pi;			/* PI futexes that went to their waiter */
+	int first_unmarked;	/* the first place in the list that is, or INT_MAX */
+	int last_marked;	/* the last place in the list that is marked */
+	int pending_marked;
+	int waiters;		/* of words that are marked */
+	int forgotten;		/* those of them that still sleep */
+};
+
+/* As bail_out(), and no process of the group is left behind. */
+void __noreturn bail_out_all(const char *what);
+
+pid_t own_tid(void);
+
+/* @sharing is MAP_SHARED or MAP_PRIVATE. */
+void *map_memory(size_t size, int sharing);
+
+/*
+ * Memory for so many locks, the last of which is pending, in so many pieces. Of
+ * @waiting locks two have a waiter. There is one area at a time.
+ */
+void make_area(int sharing, int locks, int parts, int waiting);
+void free_area(void);
+
+struct slot *slot_of(int number);
+
+/* The owner has all locks, and is about to lock or unlock the last one. */
+void take_all(struct robust_list_head *head, pid_t owner);
+
+/* For the calling thread */
+void register_list(struct robust_list_head *head);
+
+/* The owner has all locks by now. On return all waiters sleep. */
+void start_waiters(void);
+
+/* The owner is dead and reaped. Afterwards there are no waiters any more. */
+void judge_area(pid_t owner, struct outcome *outcome);
+
+#endif /* LOCKS_H */
