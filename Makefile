@@ -8,7 +8,7 @@ FLAVOUR ?= full
 
 .PHONY: help run test test-arch fuzz bench kernel shell export check-series check-patches check-scripts check-docs \
 	check-bisect check-debug check-kcsan check-reference check-input check-kills check-placeholder \
-	check-window check-examples check-model check-paths \
+	check-window check-examples check-model check-paths check-releases \
 	mutants soak clean
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo 'make check-debug    run all tests on a kernel with KASAN, lockdep and their like'
 	@echo 'make check-kcsan    run all tests on a kernel that looks for data races'
 	@echo 'make check-reference  run the selftests on the unpatched base'
+	@echo 'make check-releases  apply the series to each release in the archive, by git am and by quilt'
 	@echo 'make check-model    check the models of the protocol in every order of its steps'
 	@echo 'make check-input    bad input ends each script with one line that says so'
 	@echo 'make check-placeholder  an architecture that has only the placeholder builds and boots'
@@ -82,5 +83,5 @@ check-kcsan:
 check-bisect check-debug check-kills check-reference check-window:
 	@scripts/$@ $(ARCH)
 
-check-series check-patches check-scripts check-docs check-examples check-model check-input check-placeholder check-paths clean:
+check-series check-patches check-scripts check-docs check-examples check-model check-input check-placeholder check-paths check-releases clean:
 	@scripts/$@

@@ -30,21 +30,55 @@ plain_git()
 		git -c advice.detachedHead=false "$@"
 }
 
-# compare_series DIRECTORY DIRECTORY: names the patches that differ between two
-# exports; status 1 if there are any. Where the two were exported from different
-# bases, line numbers and blob names differ though the patches are the same.
+# patches/BASE/before-6.1.X has the forms that some of the patches have before 6.1.X.
+
+# boundaries DIRECTORY: these X, ascending.
+boundaries()
+{
+	(cd "$1" && ls -d before-*/) 2>/dev/null | sed -n 's|^before-.*\.\([0-9][0-9]*\)/$|\1|p' | sort -n
+}
+
+# patches_in SERIES: the names in a series file.
+patches_in()
+{
+	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$1"
+}
+
+# plain_patch PATCH: without what says where its hunks are, in lines, blobs and numbers.
+plain_patch()
+{
+	awk '
+	/^---$/ && !body { print; print ""; stat = 1; next }
+	/^diff --git / { body = 1; stat = 0; header = 1 }
+	stat { next }
+	body && /^@@ / { header = 0; print "@@"; next }
+	header && /^index [0-9a-f]/ { next }
+	{ print }' "$1"
+}
+
+# base_release DIRECTORY: what the series in it was exported from, 6.1.192.
+base_release()
+{
+	sed -n '1s/^# exported from Linux \([^ ,]*\).*/\1/p' "$1/series"
+}
+
+# compare_series DIRECTORY: names the patches of an export that differ from those here
+# for its release; status 1 if there are any. Where the two were exported from
+# different bases, line numbers, blob names and diffstats differ though the patches are
+# the same.
 compare_series()
 {
-	if [ "$(head -n 1 "$1/series")" = "$(head -n 1 "$2/series")" ]; then
-		normalize=
-	else
-		normalize='/^index [0-9a-f]/d; s/^@@ -[0-9,]* +[0-9,]* @@.*/@@/'
+	compare_list=$("$top/scripts/list-patches" --quilt "$(base_release "$1")") || return 1
+	compare_filter=plain_patch
+	if [ "$(head -n 1 "$1/series")" = "$(head -n 1 "$top/$patches/series")" ] && ! echo "$compare_list" | grep -q /; then
+		compare_filter='cat'
 	fi
 	differing=$(
-		{ (cd "$1" && ls) && (cd "$2" && ls); } | grep '\.patch$' | sort -u | while read -r patch; do
-			[ -f "$1/$patch" ] && [ -f "$2/$patch" ] &&
-				[ "$(sed "$normalize" "$1/$patch" | sha256sum)" = "$(sed "$normalize" "$2/$patch" | sha256sum)" ] ||
-				echo "$patch"
+		{ echo "$compare_list" && (cd "$1" && ls) | grep '\.patch$'; } | sed 's,.*/,,' | sort -u | while read -r patch; do
+			form=$(echo "$compare_list" | grep -E "(^|/)$patch\$" || :)
+			[ -f "$1/$patch" ] && [ -n "$form" ] && [ -f "$top/$patches/$form" ] &&
+				[ "$($compare_filter "$1/$patch" | sha256sum)" = "$($compare_filter "$top/$patches/$form" | sha256sum)" ] ||
+				echo "${form:-$patch}"
 		done
 	)
 	[ -n "$differing" ] || return 0
@@ -62,7 +96,7 @@ in_patches()
 	mkdir "$in_patches_export"
 	"$top/scripts/export-series" --tree "$1" --to "$in_patches_export" >/dev/null || return 1
 	in_patches_status=0
-	compare_series "$in_patches_export/$patches" "$top/$patches" >/dev/null || in_patches_status=1
+	compare_series "$in_patches_export/$patches" >/dev/null || in_patches_status=1
 	rm -rf "$in_patches_export"
 	return $in_patches_status
 }
