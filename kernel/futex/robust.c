@@ -742,29 +742,17 @@ static __always_inline void robust_set_bounds(struct robust_list_info *list,
 }
 
 /*
- * Find the @entry that @link leads to, and its @word.
- *
- * Return: whether the window may use them
+ * The index of a link among those that the window may use, or one that is not
+ * below @span. Where each access checks its address, all such links have the
+ * same.
  */
-static __always_inline bool robust_find(const struct robust_list_info *list,
-					bool compat, unsigned long link,
-					unsigned long *entry, unsigned long *word)
+static __always_inline unsigned long
+robust_index(const struct robust_list_info *list, unsigned long link)
 {
-	unsigned long index;
+	if (robust_window_checks)
+		return link && IS_ALIGNED(link, sizeof(u32)) ? 0 : ULONG_MAX;
 
-	if (robust_window_checks) {
-		*entry = link;
-		*word = robust_pointer(compat, link + list->futex_offset);
-		return link && IS_ALIGNED(link, sizeof(u32));
-	}
-
-	index = robust_units(link - list->link_base);
-	if (unlikely(index >= list->span))
-		return false;
-	index = array_index_nospec(index, list->span) * 4;
-	*entry = list->link_base + index;
-	*word = list->word_base + index;
-	return true;
+	return robust_units(link - list->link_base);
 }
 
 /*
@@ -797,20 +785,30 @@ robust_run(const struct robust_list_info *list, bool compat, u32 flags,
 	   u32 __user **words, unsigned int *nr_words)
 {
 	const unsigned long pending = robust_link(list->pending);
+	const unsigned long span = robust_window_checks ? 1 : list->span;
 	unsigned int left = steps, nr = *nr_words;
 	unsigned long pointer = *next;
 
 	for (; left; left--) {
 		unsigned long link = robust_link(pointer);
-		unsigned long entry, behind, address;
+		unsigned long index = robust_index(list, link);
+		unsigned long entry, behind;
 		compat_uptr_t compat_behind;
 		u32 __user *word;
 
+		if (unlikely(index >= span))
+			break;
 		if (unlikely(link == list->end))
 			break;
-		if (unlikely(!robust_find(list, compat, link, &entry, &address)))
-			break;
-		word = (u32 __user *)address;
+		if (robust_window_checks) {
+			entry = link;
+			word = (u32 __user *)robust_pointer(compat, link +
+							    list->futex_offset);
+		} else {
+			index = array_index_nospec(index, span) * 4;
+			entry = list->link_base + index;
+			word = (u32 __user *)(list->word_base + index);
+		}
 
 		if (compat) {
 			robust_window_get(compat_behind,
