@@ -65,7 +65,7 @@
 /* Of so many locks two have a waiter: a debug kernel starts threads slowly. */
 #define WAITING		96
 /* Seconds that a death may take, in a slow guest. */
-#define PATIENCE	60
+#define TIME_LIMIT	60
 
 enum attribute { LOOKUPS, OBJECTS, PAGES, ATTRIBUTES };
 
@@ -247,7 +247,7 @@ static int is_dead(const struct run *run, pid_t pid, pid_t tid)
 
 static void wait_for_death(const struct run *run, pid_t pid, pid_t tid)
 {
-	long long end = now_ms() + PATIENCE * 1000;
+	long long end = now_ms() + TIME_LIMIT * 1000;
 
 	while (!is_dead(run, pid, tid)) {
 		if (now_ms() > end) {

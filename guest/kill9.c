@@ -25,7 +25,7 @@
 
 #include "parts/util.h"
 
-#define PATIENCE 5.0
+#define TIME_LIMIT 5.0
 #define WAITS_FOR_EVER 3
 
 struct bank {
@@ -148,7 +148,7 @@ static int contended(void)
 /* The exit status that the waiter comes to within the time, else -1. */
 static int outcome(pid_t waiter)
 {
-	double deadline = elapsed() + PATIENCE;
+	double deadline = elapsed() + TIME_LIMIT;
 	int status;
 
 	while (elapsed() < deadline) {
@@ -194,7 +194,7 @@ int main(void)
 		story("The end: the waiter went wrong.");
 		return 1;
 	}
-	story("Nothing for %.0f seconds: the waiter is not woken.", PATIENCE);
+	story("Nothing for %.0f seconds: the waiter is not woken.", TIME_LIMIT);
 	kill(waiter, SIGKILL);
 	waitpid(waiter, NULL, 0);
 	story("The end: the lock is lost, the waiter would wait for ever.");

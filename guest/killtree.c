@@ -190,7 +190,7 @@ static int lock_in_time(struct cell *cell)
 	struct timespec end;
 
 	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += (time_t)patience + 1;
+	end.tv_sec += (time_t)time_limit + 1;
 	return pthread_mutex_timedlock(&cell->mutex, &end);
 }
 

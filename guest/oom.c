@@ -47,7 +47,7 @@
 /* What it is worth to kill a bystander's victim for */
 #define BULK		(16 << 20)
 /* Seconds until a process is chosen and dead, in a slow guest. */
-#define PATIENCE	240
+#define TIME_LIMIT	240
 
 enum eater { OWNER, THREAD_OF_OWNER, BYSTANDER };
 
@@ -203,7 +203,7 @@ static void stand_by(const struct test *test)
 /* Its wait status, or -1 if it lives too long. */
 static int end_of(pid_t pid)
 {
-	long long end = now_ms() + PATIENCE * 1000;
+	long long end = now_ms() + TIME_LIMIT * 1000;
 	int status;
 
 	while (waitpid(pid, &status, WNOHANG) != pid) {

@@ -54,7 +54,7 @@
 #define CACHES_BOUND	1024
 
 /* Seconds: a slow step of killtree, and what the jobs may take beyond their time. */
-#define PATIENCE	"60"
+#define TIME_LIMIT	"60"
 #define GRACE		180
 
 #define LEAKED_SEGMENTS	4
@@ -369,7 +369,7 @@ static void run_period(int period, int length)
 	snprintf(half, sizeof(half), "%d", length / 2 ? length / 2 : 1);
 	snprintf(number, sizeof(number), "%llu", seed + period);
 	start_job(&hog, NULL);
-	start_job(&killtree, (const char *const []){ "killtree", seconds, number, PATIENCE, NULL });
+	start_job(&killtree, (const char *const []){ "killtree", seconds, number, TIME_LIMIT, NULL });
 	/* Either kind of deaths has half of the time. */
 	start_job(&fuzz, (const char *const []){ "fuzz", "--lists", "1000000000", "--fire",
 		  "1000000000", "--seconds", half, "--seed", number, NULL });

@@ -39,7 +39,7 @@ struct crowd {
 };
 
 int me;
-double patience = 20;
+double time_limit = 20;
 
 static const struct work *work;
 static struct crowd *crowd;
@@ -229,7 +229,7 @@ static void live(int member, pid_t parent)
 /* Run something in a child, with a time limit. False if it did not come to an end. */
 static int run_aside(void (*what)(int), int argument)
 {
-	long long end = now_ms() + patience * 1000;
+	long long end = now_ms() + time_limit * 1000;
 	pid_t pid = fork();
 
 	if (!pid) {
@@ -304,12 +304,12 @@ static int wait_for(int (*condition)(void), long long limit)
 
 	while (!condition || !condition()) {
 		restart_children();
-		member = late_member(work->nudge ? patience / 50 : patience);
+		member = late_member(work->nudge ? time_limit / 50 : time_limit);
 		if (member && work->nudge && crowd->members[member].pid) {
 			__atomic_add_fetch(&crowd->nudges, 1, __ATOMIC_SEQ_CST);
 			run_aside(work->nudge, member);
 			sleep_ms(200);
-			member = late_member(patience);
+			member = late_member(time_limit);
 		}
 		if (member) {
 			report_late(member);
@@ -354,7 +354,7 @@ static void run_rounds(double length)
 		if (!wait_for(NULL, ROUND))
 			return;
 		__atomic_store_n(&crowd->pause, 1, __ATOMIC_SEQ_CST);
-		if (!wait_for(all_pause, patience * 2000)) {
+		if (!wait_for(all_pause, time_limit * 2000)) {
 			if (!any_failure())
 				fails(IN_TIME, "only %d of %d members came to a pause",
 				      crowd->alive, work->members);
@@ -400,9 +400,9 @@ int crowd_main(const struct work *what, int argc, char **argv)
 	if (argc > 2)
 		seed = strtoull(argv[2], &end, 0);
 	if (argc > 3)
-		patience = atof(argv[3]);
-	if (argc > 4 || length <= 0 || patience <= 0 || *end) {
-		fprintf(stderr, "usage: %s [SECONDS [SEED [PATIENCE]]], all positive numbers\n",
+		time_limit = atof(argv[3]);
+	if (argc > 4 || length <= 0 || time_limit <= 0 || *end) {
+		fprintf(stderr, "usage: %s [SECONDS [SEED [TIME_LIMIT]]], all positive numbers\n",
 			argv[0]);
 		return 2;
 	}

@@ -12,11 +12,11 @@
  * that it began, and the root checks the result. This is also how a lost wakeup
  * shows: while all are busy, the next unlock wakes the sleeper after all.
  *
- * usage: PROGRAM [SECONDS [SEED [PATIENCE]]]
+ * usage: PROGRAM [SECONDS [SEED [TIME_LIMIT]]]
  *
  *	SECONDS   how long they may go on (10)
  *	SEED      of all that is random but the scheduler
- *	PATIENCE  seconds that a single step may take (20)
+ *	TIME_LIMIT  seconds that a single step may take (20)
  *
  * The output is KTAP. The exit status is 0 if every test passed, else 1.
  *
@@ -60,7 +60,7 @@ struct work {
 
 /* The tests that every crowd has. */
 enum {
-	IN_TIME,		/* every step came to its end within the patience */
+	IN_TIME,		/* every step came to its end within the time limit */
 	DIED,			/* members were killed, and worked */
 	FIRST_OWN_TEST,
 };
@@ -69,7 +69,7 @@ enum {
 extern int me;
 
 /* Seconds that a single step may take */
-extern double patience;
+extern double time_limit;
 
 /* A number from 0 to @limit - 1 */
 unsigned int any_below(unsigned int limit);

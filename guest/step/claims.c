@@ -134,33 +134,33 @@ static bool rests(const struct claim *claim)
 }
 
 /*
- * Whether it is in vain to wait on: all processes rest, so that none is left to
+ * Whether to stop waiting: all processes rest, so that none is left to
  * wake another; or the time is over. A process that was woken but gets no CPU
  * does not rest, so a busy machine is not taken for a hang.
  */
-bool in_vain(struct patience *patience)
+bool no_progress(struct waiting *waiting)
 {
 	bool rest = !victim || strchr("St", state_of(victim));
-	double time = now_seconds(), passed = time - patience->last;
+	double time = now_seconds(), passed = time - waiting->last;
 
 	rest = rest && rests(&stage->holder) && rests(&stage->early) &&
 	       rests(&stage->late) && rests(&stage->waiter) && rests(&stage->helper);
 	if (passed > LOOK_MAX)
-		passed = patience->last ? LOOK_MAX : 0;
-	patience->last = time;
-	patience->waited += passed;
-	patience->rested = rest ? patience->rested + passed : 0;
+		passed = waiting->last ? LOOK_MAX : 0;
+	waiting->last = time;
+	waiting->waited += passed;
+	waiting->rested = rest ? waiting->rested + passed : 0;
 	sleep_ns(POLL_NS);
-	return patience->rested > QUIET || patience->waited > patience_max;
+	return waiting->rested > QUIET || waiting->waited > time_limit_max;
 }
 
 /* Whether both come to their end; they may be the same. */
 bool finish(struct claim *one, struct claim *other)
 {
-	struct patience patience = {};
+	struct waiting waiting = {};
 
 	while (!one->done || !other->done)
-		if (in_vain(&patience))
+		if (no_progress(&waiting))
 			return false;
 	return true;
 }
@@ -168,10 +168,10 @@ bool finish(struct claim *one, struct claim *other)
 /* Until the process sleeps, or is done. */
 void settle(struct claim *claim)
 {
-	struct patience patience = {};
+	struct waiting waiting = {};
 
 	while (!claim->begun || !rests(claim))
-		if (in_vain(&patience))
+		if (no_progress(&waiting))
 			break;
 }
 

@@ -8,7 +8,7 @@
  * is something to sleep on, and one that comes after the death. Each must get
  * it, by 0 or EOWNERDEAD. Two accounts hold 100 together, and the victim moves
  * 40 from one to the other: with 0 a process must find 100. If not, it sees
- * inconsistent data, which the output calls "deceived".
+ * inconsistent data, and the output counts it so.
  *
  * A step into a system call that sleeps ends when another process does what the
  * victim waits for. Once for each such call the victim is killed asleep.
@@ -27,11 +27,11 @@
  * A condition variable has no owner that a kernel could know of. Whether it can
  * still be used after the death is tested as well, and is no failure.
  *
- * usage: step [STRIDE [TEST [PATIENCE]]]
+ * usage: step [STRIDE [TEST [TIME_LIMIT]]]
  *
  *	STRIDE    try every STRIDE-th instruction (1)
  *	TEST      only tests that have this in their names (all)
- *	PATIENCE  seconds that anything may take (20)
+ *	TIME_LIMIT  seconds that anything may take (20)
  *
  * The output is KTAP. The exit status is 0 if no process hung or saw
  * inconsistent data. The machine is x86, of either word size.
@@ -52,7 +52,7 @@
 /* So many failures of one test are shown, the others only counted. */
 #define SHOWN_MAX 3
 
-double patience_max = 20;
+double time_limit_max = 20;
 long stride = 1;
 static const char *wanted = "";
 
@@ -107,7 +107,7 @@ static enum verdict judge(const struct scenario *scenario, struct claim *claim,
 	if (claim->result ? claim->result != EOWNERDEAD : claim->sum != 100) {
 		snprintf(text, sizeof(text), "%s gets %s and finds %d", who,
 			 claim->result ? strerror(claim->result) : "0", claim->sum);
-		if (++tally->deceived <= SHOWN_MAX)
+		if (++tally->inconsistent <= SHOWN_MAX)
 			show(scenario, moment, text);
 		return WRONG;
 	}
@@ -214,10 +214,10 @@ static bool run(const struct scenario *scenario, int number)
 		try_point(scenario, n, &tally);
 	end_row(scenario, &tally);
 
-	good = !tally.hangs && !tally.deceived && !tally.stuck;
-	printf("%sok %d %s # %ld instructions, %ld kill points, %ld hangs, %ld deceived, ",
+	good = !tally.hangs && !tally.inconsistent && !tally.stuck;
+	printf("%sok %d %s # %ld instructions, %ld kill points, %ld hangs, %ld inconsistent, ",
 	       good ? "" : "not ", number, scenario->name, length, tally.points, tally.hangs,
-	       tally.deceived);
+	       tally.inconsistent);
 	printf("%ld stuck, %ld holes of " LIBRARY ", %ld condition variables lost, %.1f s\n",
 	       tally.stuck, tally.holes, tally.conds_lost, now_seconds() - began);
 	return good;
@@ -233,11 +233,11 @@ int main(int argc, char **argv)
 	if (argc > 2)
 		wanted = argv[2];
 	if (argc > 3)
-		patience_max = atof(argv[3]);
+		time_limit_max = atof(argv[3]);
 	for (scenario = scenarios; scenario->name; scenario++)
 		planned += !!strstr(scenario->name, wanted);
-	if (argc > 4 || stride < 1 || patience_max <= 0 || !planned) {
-		fprintf(stderr, "usage: step [STRIDE [TEST [PATIENCE]]], numbers above 0\n");
+	if (argc > 4 || stride < 1 || time_limit_max <= 0 || !planned) {
+		fprintf(stderr, "usage: step [STRIDE [TEST [TIME_LIMIT]]], numbers above 0\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -68,7 +68,7 @@ struct moment {
 };
 
 struct tally {
-	long points, hangs, deceived, stuck, conds_lost;
+	long points, hangs, inconsistent, stuck, conds_lost;
 	long holes, hole_end;
 	unsigned long hole_instruction;
 };
@@ -80,7 +80,7 @@ extern struct stage *stage;
 extern const struct scenario scenarios[];
 
 /* main.c: what the options set */
-extern double patience_max;
+extern double time_limit_max;
 extern long stride;
 
 /* claims.c */
@@ -104,11 +104,11 @@ void use_cond(struct claim *claim);
 void make_ready(struct claim *claim);
 
 /* Time that is waited, but for that in which the whole machine stood still. */
-struct patience {
+struct waiting {
 	double last, waited, rested;
 };
 
-bool in_vain(struct patience *patience);
+bool no_progress(struct waiting *waiting);
 bool finish(struct claim *one, struct claim *other);
 void settle(struct claim *claim);
 void want_early(void);

@@ -55,7 +55,7 @@ void find_head(void)
  */
 static enum progress await_stop(bool may_sleep)
 {
-	struct patience patience = {};
+	struct waiting waiting = {};
 	int tries = 0, asleep = 0, status;
 
 	while (waitpid(victim, &status, WNOHANG | __WALL) != victim) {
@@ -65,7 +65,7 @@ static enum progress await_stop(bool may_sleep)
 		}
 		if (may_sleep && state_of(victim) == 'S' && ++asleep == 3)
 			return SLEEPS;
-		if (in_vain(&patience))
+		if (no_progress(&waiting))
 			return SLEEPS;
 	}
 	return WIFSTOPPED(status) ? STOPPED : GONE;

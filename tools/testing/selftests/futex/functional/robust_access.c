@@ -16,7 +16,7 @@
 
 #define HEAD_SIZE	sizeof(struct robust_list_head)
 /* A user without rights, and a group */
-#define NOBODY		65534
+#define UNPRIV		65534
 
 /*
  * What the programs here register. Nothing is ever mapped so low, so that the
@@ -165,7 +165,7 @@ static void be_setuid(struct board *board)
 		_exit(0);
 	usleep(100);
 	if (set_robust_list(NULL, HEAD_SIZE) ||
-	    setresuid(NOBODY, NOBODY, NOBODY))
+	    setresuid(UNPRIV, UNPRIV, UNPRIV))
 		_exit(KSFT_FAIL);
 	exec_program(board->plain_path, ROLE "=plain");
 }
@@ -188,8 +188,8 @@ static void be_asleep(struct board *board)
 
 	board->euid = geteuid();
 	board->egid = getegid();
-	if (board->drop && (setresgid(NOBODY, NOBODY, NOBODY) ||
-			    setresuid(NOBODY, NOBODY, NOBODY)))
+	if (board->drop && (setresgid(UNPRIV, UNPRIV, UNPRIV) ||
+			    setresuid(UNPRIV, UNPRIV, UNPRIV)))
 		_exit(KSFT_FAIL);
 	if (set_robust_list((void *)SETUID_LIST, HEAD_SIZE) ||
 	    pthread_create(&thread, NULL, sleep_with_list, board) ||
@@ -256,15 +256,15 @@ static bool copy_program(const char *path, mode_t mode)
 	return !got && !fchmod(to, mode) && !close(to);
 }
 
-/* A process of the user NOBODY, to the kernel from its exec on */
+/* A process of the user UNPRIV, to the kernel from its exec on */
 static pid_t start_program(const char *path, const char *role)
 {
 	pid_t pid = fork();
 
 	if (pid)
 		return pid;
-	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
-	    setresuid(NOBODY, NOBODY, NOBODY))
+	if (setgroups(0, NULL) || setresgid(UNPRIV, UNPRIV, UNPRIV) ||
+	    setresuid(UNPRIV, UNPRIV, UNPRIV))
 		_exit(KSFT_FAIL);
 	exec_program(path, role);
 	return -1;
@@ -402,8 +402,8 @@ FIXTURE_SETUP(program)
 	EXPECT_LT(0, self->pid);
 	EXPECT_TRUE(happens(self->board->tid));
 	remove_directory(self->board, self->directory);
-	EXPECT_EQ(variant->mode & S_ISUID ? 0 : NOBODY, self->board->euid);
-	EXPECT_EQ(variant->mode & S_ISGID ? 0 : NOBODY, self->board->egid);
+	EXPECT_EQ(variant->mode & S_ISUID ? 0 : UNPRIV, self->board->euid);
+	EXPECT_EQ(variant->mode & S_ISGID ? 0 : UNPRIV, self->board->egid);
 }
 
 FIXTURE_TEARDOWN(program)
@@ -423,7 +423,7 @@ TEST_F(program, user_access)
 	size_t len = 1;
 
 	EXPECT_EQ(variant->granted ? 0 : EPERM,
-		  ask_as(NOBODY, NOBODY, self->board->tid, &seen, &len));
+		  ask_as(UNPRIV, UNPRIV, self->board->tid, &seen, &len));
 	EXPECT_EQ(variant->granted ? SETUID_LIST : UNTOUCHED, seen);
 	EXPECT_EQ(variant->granted ? HEAD_SIZE : 1, len);
 }
@@ -435,7 +435,7 @@ TEST_F(program, threads_same_access)
 	size_t len = 1;
 
 	EXPECT_EQ(variant->granted ? 0 : EPERM,
-		  ask_as(NOBODY, NOBODY, self->board->thread_tid, &seen, &len));
+		  ask_as(UNPRIV, UNPRIV, self->board->thread_tid, &seen, &len));
 	EXPECT_EQ(variant->granted ? SETUID_LIST : UNTOUCHED, seen);
 	EXPECT_EQ(variant->granted ? HEAD_SIZE : 1, len);
 }
@@ -472,8 +472,8 @@ FIXTURE_TEARDOWN(process)
 /* A process stops being dumpable when it changes its user */
 static void run_as_nobody(struct victim *victim, int dumpable)
 {
-	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
-	    setresuid(NOBODY, NOBODY, NOBODY) ||
+	if (setgroups(0, NULL) || setresgid(UNPRIV, UNPRIV, UNPRIV) ||
+	    setresuid(UNPRIV, UNPRIV, UNPRIV) ||
 	    prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0))
 		_exit(KSFT_FAIL);
 	victim_hold(victim);
@@ -503,10 +503,10 @@ TEST_F(process, other_group_eperm)
 
 	self->victim->run = run_dumpable;
 	ASSERT_TRUE(victim_start(self->victim));
-	EXPECT_EQ(EPERM, ask_as(NOBODY, NOBODY - 1, self->victim->tid, &seen,
+	EXPECT_EQ(EPERM, ask_as(UNPRIV, UNPRIV - 1, self->victim->tid, &seen,
 				&len));
 	EXPECT_EQ(UNTOUCHED, seen);
-	EXPECT_EQ(0, ask_as(NOBODY, NOBODY, self->victim->tid, &seen, &len));
+	EXPECT_EQ(0, ask_as(UNPRIV, UNPRIV, self->victim->tid, &seen, &len));
 	EXPECT_EQ((uintptr_t)&self->victim->head, seen);
 }
 
@@ -521,7 +521,7 @@ TEST_F(process, not_dumpable_eperm)
 
 	self->victim->run = run_undumpable;
 	ASSERT_TRUE(victim_start(self->victim));
-	EXPECT_EQ(EPERM, ask_as(NOBODY, NOBODY, self->victim->tid, &seen, &len));
+	EXPECT_EQ(EPERM, ask_as(UNPRIV, UNPRIV, self->victim->tid, &seen, &len));
 	EXPECT_EQ(UNTOUCHED, seen);
 	EXPECT_EQ(1U, len);
 }
@@ -544,7 +544,7 @@ TEST_F(process, not_dumpable_own_threads)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, hold_as_thread, victim));
 	ASSERT_TRUE(happens(victim->tid));
 	EXPECT_EQ(0, geteuid() ? ask(victim->tid, &seen, &len) :
-			 ask_as(NOBODY, NOBODY, victim->tid, &seen, &len));
+			 ask_as(UNPRIV, UNPRIV, victim->tid, &seen, &len));
 	EXPECT_EQ((uintptr_t)&victim->head, seen);
 	victim_die(victim);
 }
@@ -580,8 +580,8 @@ static void read_all_the_time(struct board *board, struct reader *reader)
 	uintptr_t seen;
 	size_t len;
 
-	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
-	    setresuid(NOBODY, NOBODY, NOBODY))
+	if (setgroups(0, NULL) || setresgid(UNPRIV, UNPRIV, UNPRIV) ||
+	    setresuid(UNPRIV, UNPRIV, UNPRIV))
 		_exit(KSFT_FAIL);
 
 	while (!over(board)) {
@@ -1165,7 +1165,7 @@ TEST_F(own, other_user_eperm)
 
 	victim->run = run_with_both;
 	ASSERT_TRUE(victim_start(victim));
-	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, 0));
+	ASSERT_EQ(0, setresuid(UNPRIV, UNPRIV, 0));
 	wide = ask_wide(answer, victim->tid);
 	untouched = answer->wide_list == UNTOUCHED_WIDE &&
 		    answer->wide_len == UNTOUCHED_WIDE;

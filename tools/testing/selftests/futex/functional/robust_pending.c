@@ -10,7 +10,7 @@
 #define NR_WAITERS	3
 
 enum owner {
-	NOBODY,
+	NO_TID,
 	VICTIM,
 	OTHER,
 };
@@ -38,7 +38,7 @@ FIXTURE_VARIANT(moment)
 
 /* The thread was about to take the lock, and may have slept for it */
 FIXTURE_VARIANT_ADD(moment, before_lock_free) {
-	.owner = NOBODY,
+	.owner = NO_TID,
 	.woken = 1,
 };
 
@@ -90,31 +90,31 @@ FIXTURE_VARIANT_ADD(moment, listed_with_waiters) {
 
 /* It has unlocked, and not made the wakeup */
 FIXTURE_VARIANT_ADD(moment, unlocked) {
-	.owner = NOBODY,
+	.owner = NO_TID,
 	.woken = 1,
 };
 
 FIXTURE_VARIANT_ADD(moment, unlocked_while_listed) {
-	.owner = NOBODY,
+	.owner = NO_TID,
 	.listed = true,
 	.woken = 1,
 };
 
 FIXTURE_VARIANT_ADD(moment, unlocked_waiters_bit_left) {
-	.owner = NOBODY,
+	.owner = NO_TID,
 	.bits = FUTEX_WAITERS,
 	.woken = 1,
 };
 
 /* It was woken by a death, and has not taken the lock: pass the wakeup on */
 FIXTURE_VARIANT_ADD(moment, woken_by_exit) {
-	.owner = NOBODY,
+	.owner = NO_TID,
 	.bits = FUTEX_OWNER_DIED,
 	.woken = 1,
 };
 
 FIXTURE_VARIANT_ADD(moment, woken_by_exit_more_waiters) {
-	.owner = NOBODY,
+	.owner = NO_TID,
 	.bits = FUTEX_OWNER_DIED | FUTEX_WAITERS,
 	.woken = 1,
 };
@@ -157,13 +157,13 @@ FIXTURE_VARIANT_ADD(moment, pi_listed) {
 };
 
 FIXTURE_VARIANT_ADD(moment, pi_unlocked) {
-	.owner = NOBODY,
+	.owner = NO_TID,
 	.pi = true,
 	.woken = 0,
 };
 
 FIXTURE_VARIANT_ADD(moment, pi_woken_by_exit) {
-	.owner = NOBODY,
+	.owner = NO_TID,
 	.bits = FUTEX_OWNER_DIED | FUTEX_WAITERS,
 	.pi = true,
 	.woken = 0,

@@ -12,7 +12,7 @@
 /* The head's size for programs of the other word size */
 #define OTHER_HEAD_SIZE	(sizeof(long) == 8 ? HEAD_SIZE / 2 : HEAD_SIZE * 2)
 
-#define NOBODY		65534
+#define UNPRIV		65534
 
 /* Addresses that differ from all that the kernel could have by accident */
 static struct robust_list_head head, other_head;
@@ -334,7 +334,7 @@ TEST_F(process, other_user_eperm)
 		SKIP(return, "needs root");
 
 	ASSERT_TRUE(victim_start(self->victim));
-	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, 0));
+	ASSERT_EQ(0, setresuid(UNPRIV, UNPRIV, 0));
 	EXPECT_EQ(-1, get_robust_list(self->victim->pid, &seen, &len));
 	EXPECT_EQ(EPERM, errno);
 	ASSERT_EQ(0, setresuid(0, 0, 0));
@@ -350,7 +350,7 @@ TEST_F(process, eperm_writes_nothing)
 		SKIP(return, "needs root");
 
 	ASSERT_TRUE(victim_start(self->victim));
-	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, 0));
+	ASSERT_EQ(0, setresuid(UNPRIV, UNPRIV, 0));
 	EXPECT_EQ(-1, get_robust_list(self->victim->pid, &seen, &len));
 	ASSERT_EQ(0, setresuid(0, 0, 0));
 	EXPECT_EQ((uintptr_t)&other_head, seen);
@@ -370,7 +370,7 @@ TEST_F(process, real_credentials)
 		SKIP(return, "needs root");
 
 	ASSERT_TRUE(victim_start(self->victim));
-	ASSERT_EQ(0, setresuid(0, NOBODY, 0));
+	ASSERT_EQ(0, setresuid(0, UNPRIV, 0));
 	EXPECT_EQ(0, get_robust_list(self->victim->pid, &seen, &len));
 	ASSERT_EQ(0, setresuid(0, 0, 0));
 	EXPECT_EQ((uintptr_t)&self->victim->head, seen);
