@@ -369,7 +369,8 @@ static void run_period(int period, int length)
 	snprintf(half, sizeof(half), "%d", length / 2 ? length / 2 : 1);
 	snprintf(number, sizeof(number), "%llu", seed + period);
 	start_job(&hog, NULL);
-	start_job(&killtree, (const char *const []){ "killtree", seconds, number, TIME_LIMIT, NULL });
+	start_job(&killtree,
+		  (const char *const []){ "killtree", seconds, number, TIME_LIMIT, NULL });
 	/* Either kind of deaths has half of the time. */
 	start_job(&fuzz, (const char *const []){ "fuzz", "--lists", "1000000000", "--fire",
 		  "1000000000", "--seconds", half, "--seed", number, NULL });
