@@ -28,11 +28,11 @@ static void describe(void)
 		unsigned long long field[4] = { list->registered };
 
 		for (k = 0; k < 3; k++)
-			field[k + 1] = get_pointer(list->narrow, before,
+			field[k + 1] = get_pointer(list->compat, before,
 						   list->head + k * width(list));
 		fail("list of thread %d, TID %u, %s: %u locks, stride %u, at +%#x",
 		     list->thread, job->tids[list->thread],
-		     list->narrow ? "32-bit" : "64-bit", list->length, list->stride,
+		     list->compat ? "32-bit" : "64-bit", list->length, list->stride,
 		     list->base);
 		fail("its head +%#x, registered as %#llx, is {%#llx, %#llx, %#llx}",
 		     list->head, field[0], field[1], field[2], field[3]);
@@ -179,7 +179,7 @@ bool fuzz_one(void)
 	totals.kinds[scene.memory - memories]++;
 	for (i = 0; i < scene.nr_lists; i++) {
 		totals.lists++;
-		totals.narrow += scene.lists[i].narrow;
+		totals.compat += scene.lists[i].compat;
 		totals.locks += scene.lists[i].length;
 	}
 	if (!right || verbose)

@@ -82,10 +82,10 @@ static void fire_write(const struct memory *memory, __u32 at,
 
 static void fire_pointer(const struct memory *memory, __u32 at, __u64 pointer)
 {
-	__u32 narrow = pointer;
+	__u32 compat = pointer;
 
-	if (job->narrow)
-		fire_write(memory, at, &narrow, 4);
+	if (job->compat)
+		fire_write(memory, at, &compat, 4);
 	else
 		fire_write(memory, at, &pointer, 8);
 }
@@ -99,7 +99,7 @@ static __u64 fire_target(const struct memory *memory, struct dice *dice)
 	case 0:
 		return roll(dice, 4096);
 	case 1:
-		return job->narrow ? 0xfffff000U : 0xffff888000001000ULL;
+		return job->compat ? 0xfffff000U : 0xffff888000001000ULL;
 	case 2:
 		return start + FIRE_HEAD;
 	case 3:
@@ -182,7 +182,7 @@ static void attack_once(struct memory *memory, struct dice *dice, bool mappings)
 	switch (roll(dice, 16)) {
 	case 0:
 		fire_pointer(memory, FIRE_HEAD + (roll(dice, 2) ? 0 :
-			     job->narrow ? 8 : 16), fire_target(memory, dice));
+			     job->compat ? 8 : 16), fire_target(memory, dice));
 		break;
 	case 1:
 	case 2:
@@ -292,8 +292,8 @@ static int fire_victim(void *unused)
 	(void)unused;
 	job->tid = syscall(SYS_gettid);
 	fire_tids();
-	if (job->narrow)
-		error = set_narrow_list(head);
+	if (job->compat)
+		error = set_compat_list(head);
 	else
 		error = syscall(SYS_set_robust_list, (uintptr_t)head,
 				3 * sizeof(long));
@@ -331,7 +331,7 @@ static void make_fire(void)
 	scene.common = !memory->shared || scene.death == THREAD_EXIT || percent(30);
 	scene.nr_spots = 0;
 	job->kind = memory - memories;
-	job->narrow = has_narrow && (sizeof(long) == 4 || percent(40));
+	job->compat = has_compat && (sizeof(long) == 4 || percent(40));
 	job->locks = percent(10) ? 2 : percent(50) ? between(3, 100) :
 		     between(100, FIRE_LOCKS);
 	job->moves = percent(70);
@@ -342,7 +342,7 @@ static void make_fire(void)
 	job->idle = 0;
 	job->strikes = 0;
 
-	size = job->narrow ? 4 : 8;
+	size = job->compat ? 4 : 8;
 	start = (uintptr_t)memory->view[LOW];
 	memset(image, 0, FIRE_USED);
 	for (i = 0; i < job->locks; i++) {
@@ -352,13 +352,13 @@ static void make_fire(void)
 		next = i + 1 < job->locks ?
 		       start + (i + 1) * FIRE_STRIDE + FIRE_ENTRY :
 		       percent(50) ? start + FIRE_HEAD : start + FIRE_ENTRY;
-		put_pointer(job->narrow, i * FIRE_STRIDE + FIRE_ENTRY, next);
-		put_pointer(job->narrow, i * FIRE_STRIDE + FIRE_DETOUR,
+		put_pointer(job->compat, i * FIRE_STRIDE + FIRE_ENTRY, next);
+		put_pointer(job->compat, i * FIRE_STRIDE + FIRE_DETOUR,
 			    start + below(job->locks) * FIRE_STRIDE + FIRE_ENTRY);
 	}
-	put_pointer(job->narrow, FIRE_HEAD, start + FIRE_ENTRY);
-	put_pointer(job->narrow, FIRE_HEAD + size, (__s64)FIRE_OFFSET);
-	put_pointer(job->narrow, FIRE_HEAD + 2 * size, percent(50) ? 0 :
+	put_pointer(job->compat, FIRE_HEAD, start + FIRE_ENTRY);
+	put_pointer(job->compat, FIRE_HEAD + size, (__s64)FIRE_OFFSET);
+	put_pointer(job->compat, FIRE_HEAD + 2 * size, percent(50) ? 0 :
 		    start + below(job->locks) * FIRE_STRIDE + FIRE_ENTRY);
 	memcpy(memory->control, image, FIRE_USED);
 }
@@ -449,12 +449,12 @@ bool fire_one(void)
 	totals.kinds[job->kind]++;
 	totals.attacks += job->strikes;
 	totals.lists++;
-	totals.narrow += job->narrow;
+	totals.compat += job->compat;
 	totals.locks += job->locks;
 	if (!right || verbose)
 		fail("%s, %s memory%s, %s-bit, %u locks, %s%s",
 		     death_names[scene.death], memory->name,
-		     scene.common ? " in common" : "", job->narrow ? "32" : "64",
+		     scene.common ? " in common" : "", job->compat ? "32" : "64",
 		     job->locks, job->moves ? "mappings change " : "",
 		     job->cuts ? "the file's size changes" : "");
 	return right;

@@ -37,7 +37,7 @@
 extern unsigned long long limit;
 extern bool verbose;
 extern __u32 page_size;
-extern bool has_narrow;
+extern bool has_compat;
 
 void __noreturn fatal(const char *why);
 
@@ -92,8 +92,8 @@ bool map_again(struct memory *memory, enum view view, size_t at, size_t size);
 /* The image in memory, by distance */
 __u32 get_word(const char *from, __u32 at);
 void put_word(char *to, __u32 at, __u32 word);
-__u64 get_pointer(bool narrow, const char *from, __u32 at);
-void put_pointer(bool narrow, __u32 at, __u64 pointer);
+__u64 get_pointer(bool compat, const char *from, __u32 at);
+void put_pointer(bool compat, __u32 at, __u64 pointer);
 
 /*
  * scene.c: what is to happen.
@@ -129,7 +129,7 @@ extern const char * const death_names[DEATHS];
 
 /* One list, as it was registered, and how its locks lie in memory */
 struct list {
-	bool narrow;
+	bool compat;
 	int thread;
 	__u64 registered;
 	/* Distances from the start of the memory */
@@ -226,7 +226,7 @@ struct job {
 	__u32 tid;
 	__u32 stride;
 	__u32 cuts;
-	__u32 narrow;
+	__u32 compat;
 	__u32 moves;
 	__u64 list_end;
 	__u64 random;
@@ -237,7 +237,7 @@ extern struct job *job;
 /* Totals, for the end */
 struct totals {
 	unsigned long long deaths[DEATHS], kinds[KINDS];
-	unsigned long long lists, narrow, locks, marked, missed, pending;
+	unsigned long long lists, compat, locks, marked, missed, pending;
 	unsigned long long ended_by_limit, ended_by_pointer;
 	unsigned long long troubles, waiters, woken, attacks;
 	double longest;
@@ -252,7 +252,7 @@ void promise_list(const struct list *list);
 
 /* victims.c */
 long futex_call(void *word, int operation, __u32 value, long value2, void *word2);
-long set_narrow_list(__u64 head);
+long set_compat_list(__u64 head);
 void fill_in(char *memory);
 char *stack_of(int thread);
 int clone_flags(void);

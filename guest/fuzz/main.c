@@ -78,7 +78,7 @@ bool verbose;
 static enum test test;
 
 __u32 page_size;
-bool has_narrow;
+bool has_compat;
 struct job *job;
 struct totals totals;
 
@@ -101,7 +101,7 @@ static void report(double time, unsigned long long done)
 
 	diag("%llu deaths in %.1f s, the longest took %.3f s", done, time, totals.longest);
 	diag("%llu lists, of which %llu 32-bit, of %llu locks", totals.lists,
-	     totals.narrow, totals.locks);
+	     totals.compat, totals.locks);
 	if (test == LISTS) {
 		diag("%llu words marked, %llu entries not, %llu pending locks",
 		     totals.marked, totals.missed, totals.pending);
@@ -205,7 +205,7 @@ static bool run_test(void)
 
 	memset(job, 0, sizeof(*job));
 	diag("%s: %llu deaths from seed %llu%s", test_names[test], wanted[test],
-	     first_seed, has_narrow ? "" : ", no 32-bit lists here");
+	     first_seed, has_compat ? "" : ", no 32-bit lists here");
 	worker = fork();
 	if (!worker) {
 		setpgid(0, 0);
@@ -302,7 +302,7 @@ static void read_options(int argc, char **argv)
 }
 
 /* Whether this program can register a 32-bit list: the attempt may be fatal. */
-static bool probe_narrow(void)
+static bool probe_compat(void)
 {
 	int status = -1;
 	pid_t pid;
@@ -312,7 +312,7 @@ static bool probe_narrow(void)
 	pid = fork();
 	if (!pid)
 #ifdef __x86_64__
-		_exit(set_narrow_list(0) != 0);
+		_exit(set_compat_list(0) != 0);
 #else
 		_exit(1);
 #endif
@@ -333,7 +333,7 @@ int main(int argc, char **argv)
 
 	page_size = sysconf(_SC_PAGESIZE);
 	setrlimit(RLIMIT_CORE, &no_core);
-	has_narrow = probe_narrow();
+	has_compat = probe_compat();
 	job = mmap(NULL, sizeof(*job), PROT_READ | PROT_WRITE,
 		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	before = malloc(ARENA_SIZE);

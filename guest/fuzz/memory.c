@@ -204,21 +204,21 @@ void put_word(char *to, __u32 at, __u32 word)
 	memcpy(to + at, &word, sizeof(word));
 }
 
-void put_pointer(bool narrow, __u32 at, __u64 pointer)
+void put_pointer(bool compat, __u32 at, __u64 pointer)
 {
 	__u32 short_pointer = pointer;
 
-	if (narrow)
+	if (compat)
 		memcpy(image + at, &short_pointer, sizeof(short_pointer));
 	else
 		memcpy(image + at, &pointer, sizeof(pointer));
 }
 
-__u64 get_pointer(bool narrow, const char *from, __u32 at)
+__u64 get_pointer(bool compat, const char *from, __u32 at)
 {
 	__u64 pointer;
 
-	if (narrow)
+	if (compat)
 		return get_word(from, at);
 	memcpy(&pointer, from + at, sizeof(pointer));
 	return pointer;

@@ -41,11 +41,11 @@ static bool promise_read(const struct list *list, __u64 from, __u64 *value)
 {
 	__u32 at;
 
-	if (list->narrow)
+	if (list->compat)
 		from = (__u32)from;
 	if (!reachable(from, width(list), false, &at))
 		return false;
-	*value = get_pointer(list->narrow, image, at);
+	*value = get_pointer(list->compat, image, at);
 	return true;
 }
 
@@ -108,7 +108,7 @@ static void promise_pending(__u64 address, bool pi, __u32 tid)
 
 void promise_list(const struct list *list)
 {
-	__u64 mask = list->narrow ? UINT32_MAX : UINT64_MAX;
+	__u64 mask = list->compat ? UINT32_MAX : UINT64_MAX;
 	__u64 head = list->registered & mask;
 	__u64 offset, pending = 0, at = head, next;
 	__u32 tid = job->tids[list->thread];

@@ -24,7 +24,7 @@ static __u32 order[LOCKS_MAX];
 
 __u32 width(const struct list *list)
 {
-	return list->narrow ? 4 : 8;
+	return list->compat ? 4 : 8;
 }
 
 __u64 view_address(enum view view, __u32 at)
@@ -149,7 +149,7 @@ static __u32 random_index(const struct list *list)
 static __u64 wrong_pointer(const struct list *list)
 {
 	const struct list *other = random_list();
-	enum view view = scene.memory->view[HIGH] && !list->narrow && percent(30) ?
+	enum view view = scene.memory->view[HIGH] && !list->compat && percent(30) ?
 			 HIGH : LOW;
 
 	switch (below(22)) {
@@ -161,18 +161,18 @@ static __u64 wrong_pointer(const struct list *list)
 		return below(page_size);
 	case 3:
 		/* Where x86 maps all memory */
-		return list->narrow ? 0xfffff000U : 0xffff888000001000ULL;
+		return list->compat ? 0xfffff000U : 0xffff888000001000ULL;
 	case 4:
 		/* Where x86 has its kernel's text */
-		return list->narrow ? 0xffffe000U + below(8192) : 0xffffffff81000000ULL;
+		return list->compat ? 0xffffe000U + below(8192) : 0xffffffff81000000ULL;
 	case 5:
-		return list->narrow ? 0xfffffffcU : 0x0123456789abcdefULL;
+		return list->compat ? 0xfffffffcU : 0x0123456789abcdefULL;
 	case 6:
-		return list->narrow ? 0xffffffffU : 0x0000800000000000ULL - 8 * below(4);
+		return list->compat ? 0xffffffffU : 0x0000800000000000ULL - 8 * below(4);
 	case 7:
-		return list->narrow ? 0xfffffffeU : 0x8000000000000000ULL | random_bits();
+		return list->compat ? 0xfffffffeU : 0x8000000000000000ULL | random_bits();
 	case 8:
-		return list->narrow ? 0xffffff00U : 0xffffffffffffffffULL - below(16);
+		return list->compat ? 0xffffff00U : 0xffffffffffffffffULL - below(16);
 	case 9:
 		/* The page before */
 		return view_address(view, 0) - 1 - below(64);
@@ -200,7 +200,7 @@ static __u64 wrong_pointer(const struct list *list)
 	case 18:
 	case 19:
 		/* A list of the same kind grows together with this one */
-		if (other->narrow == list->narrow)
+		if (other->compat == list->compat)
 			return view_address(LOW, entry_at(other, random_index(other)));
 		return list->registered;
 	default:
@@ -263,11 +263,11 @@ static void lay_out(struct list *list, __u32 room)
 		list->word += slots * list->stride;
 	/* One lies on the other */
 	else if (percent(3) && !together())
-		list->word = list->entry + (list->narrow ? 0 : 4 * below(2));
+		list->word = list->entry + (list->compat ? 0 : 4 * below(2));
 
 	list->entry_view = LOW;
 	list->word_view = LOW;
-	if (scene.memory->view[HIGH] && !list->narrow) {
+	if (scene.memory->view[HIGH] && !list->compat) {
 		list->entry_view = percent(40) ? HIGH : LOW;
 		list->word_view = percent(80) ? list->entry_view : !list->entry_view;
 		list->both_views = list->entry_view == list->word_view && percent(10);
@@ -289,7 +289,7 @@ static void lay_out(struct list *list, __u32 room)
 		scene.used += page_size - scene.used % page_size - size * between(1, 2);
 	list->head = scene.used;
 	scene.used += 3 * size;
-	list->registered = view_address(list->narrow || percent(70) ||
+	list->registered = view_address(list->compat || percent(70) ||
 					!scene.memory->view[HIGH] ? LOW : HIGH,
 					list->head);
 }
@@ -343,7 +343,7 @@ static void fill_list(struct list *list)
 	for (i = 0; i < list->length + list->spare; i++) {
 		put_word(image, word_at(list, i), lock_word(list));
 		if (i >= list->length)
-			put_pointer(list->narrow, entry_at(list, i), list->registered);
+			put_pointer(list->compat, entry_at(list, i), list->registered);
 	}
 
 	for (i = 0; i < list->length; i++)
@@ -359,7 +359,7 @@ static void fill_list(struct list *list)
 	/* The end is the end with bit 0 as well. */
 	next = list->registered | percent(5);
 	for (i = list->length; i > 0; i--) {
-		put_pointer(list->narrow, entry_at(list, order[i - 1]), next);
+		put_pointer(list->compat, entry_at(list, order[i - 1]), next);
 		next = entry_address(list, order[i - 1]) | pi_bit(list);
 	}
 
@@ -372,9 +372,9 @@ static void fill_list(struct list *list)
 				put_explicit(word_at(list, i) + offset - list->offset,
 					     TID_OF + list->thread);
 	}
-	put_pointer(list->narrow, list->head, next);
-	put_pointer(list->narrow, list->head + size, offset);
-	put_pointer(list->narrow, list->head + 2 * size, 0);
+	put_pointer(list->compat, list->head, next);
+	put_pointer(list->compat, list->head + size, offset);
+	put_pointer(list->compat, list->head + 2 * size, 0);
 }
 
 static void add_pending(struct list *list)
@@ -404,7 +404,7 @@ static void add_pending(struct list *list)
 	default:
 		break;
 	}
-	put_pointer(list->narrow, list->head + 2 * width(list), pending);
+	put_pointer(list->compat, list->head + 2 * width(list), pending);
 }
 
 static void break_list(struct list *list)
@@ -412,7 +412,7 @@ static void break_list(struct list *list)
 	__u32 at = percent(15) || !list->length ? list->head :
 		      entry_at(list, random_index(list));
 
-	put_pointer(list->narrow, at, wrong_pointer(list));
+	put_pointer(list->compat, at, wrong_pointer(list));
 	scene.breaks++;
 }
 
@@ -464,7 +464,7 @@ static void add_spots(void)
 		if (percent(10))
 			at = below(scene.used - 4);
 		/* The pending one, of interest in particular */
-		pending = get_pointer(list->narrow, image,
+		pending = get_pointer(list->compat, image,
 				      list->head + 2 * width(list));
 		pending = (pending & ~1ULL) - view_address(list->entry_view, 0) -
 			  list->entry + list->word;
@@ -509,14 +509,14 @@ static void choose_death(void)
 		       percent(40);
 }
 
-static void add_list(int thread, bool narrow, __u32 room)
+static void add_list(int thread, bool compat, __u32 room)
 {
 	struct list *list = &scene.lists[scene.nr_lists++];
 	static const __u32 rates[] = { 0, 0, 0, 1, 10, 100, 500, 1000 };
 
 	memset(list, 0, sizeof(*list));
 	list->thread = thread;
-	list->narrow = narrow;
+	list->compat = compat;
 	list->pi = percent(70) ? 0 : rates[below(8)];
 	list->foreign = rates[below(8)];
 	lay_out(list, room);
@@ -544,7 +544,7 @@ void make_scene(void)
 		lists = between(1, 3);
 		if (sizeof(long) == 4)
 			lists = 2;
-		if (!has_narrow)
+		if (!has_compat)
 			lists = 1;
 		/* One list alone may be a long one. */
 		if (scene.threads == 1 && lists != 3)

@@ -90,7 +90,7 @@ static void make_trouble(void)
 	job->trouble_failed = error;
 }
 
-long set_narrow_list(__u64 head)
+long set_compat_list(__u64 head)
 {
 #if defined(__x86_64__)
 	long result;
@@ -115,8 +115,8 @@ static void register_lists(int thread)
 		list = &scene.lists[i];
 		if (list->thread != thread)
 			continue;
-		if (list->narrow)
-			error |= set_narrow_list(list->registered);
+		if (list->compat)
+			error |= set_compat_list(list->registered);
 		else
 			error |= syscall(SYS_set_robust_list,
 					 (uintptr_t)list->registered, 24);

@@ -718,28 +718,29 @@ TEST_F_TIMEOUT(exec, no_leak_across_exec, 60)
 /*
  * Callers of both word sizes. On x86, 64-bit programs can make the system calls
  * of 32-bit ones, and the other way round. For the kernel it is the call that
- * counts. In names, "wide" stands for 64-bit calls, "narrow" for 32-bit ones.
+ * counts. In names, "native" stands for the 64-bit call and "compat" for the 32-bit
+ * one, as in the kernel, whichever of them is that of the program.
  */
-#define WIDE_HEAD_SIZE		24
-#define NARROW_HEAD_SIZE	12
+#define NATIVE_HEAD_SIZE		24
+#define COMPAT_HEAD_SIZE	12
 
 /* Nothing is mapped there. Half of the 64-bit one is not the 32-bit one */
-#define WIDE_LIST	0x600000001000ULL
-#define NARROW_LIST	0x400U
+#define NATIVE_LIST	0x600000001000ULL
+#define COMPAT_LIST	0x400U
 
 /* Both return what the kernel does: 0 or a negative error number */
 #if defined(__x86_64__) && defined(__LP64__)
-#define SET_WIDE	SYS_set_robust_list
-#define GET_WIDE	SYS_get_robust_list
-#define SET_NARROW	311
-#define GET_NARROW	312
+#define SET_NATIVE	SYS_set_robust_list
+#define GET_NATIVE	SYS_get_robust_list
+#define SET_COMPAT	311
+#define GET_COMPAT	312
 
-static int call_wide(int number, __u64 a, __u64 b, __u64 c)
+static int call_native(int number, __u64 a, __u64 b, __u64 c)
 {
 	return syscall(number, a, b, c) ? -errno : 0;
 }
 
-static int call_narrow(int number, uintptr_t a, uintptr_t b, uintptr_t c)
+static int call_compat(int number, uintptr_t a, uintptr_t b, uintptr_t c)
 {
 	long ret;
 
@@ -751,13 +752,13 @@ static int call_narrow(int number, uintptr_t a, uintptr_t b, uintptr_t c)
 	return ret;
 }
 #elif defined(__i386__)
-#define SET_WIDE	273
-#define GET_WIDE	274
-#define SET_NARROW	SYS_set_robust_list
-#define GET_NARROW	SYS_get_robust_list
+#define SET_NATIVE	273
+#define GET_NATIVE	274
+#define SET_COMPAT	SYS_set_robust_list
+#define GET_COMPAT	SYS_get_robust_list
 
 /* The code segment of 64-bit programs. A 32-bit kernel has none there */
-#define WIDE_SEGMENT	0x33
+#define NATIVE_SEGMENT	0x33
 
 /* A far pointer, as the processor reads it */
 struct far {
@@ -766,7 +767,7 @@ struct far {
 };
 
 /* A call, and the way there and back. The code below knows the offsets */
-struct wide_call {
+struct native_call {
 	__u64 number;
 	__u64 a;
 	__u64 b;
@@ -776,7 +777,7 @@ struct wide_call {
 };
 
 /* In all three, %ebx points to the call. This part is 32-bit code */
-static void __attribute__((naked)) wide_enter(void)
+static void __attribute__((naked)) native_enter(void)
 {
 	asm volatile("ljmp *32(%ebx)");
 }
@@ -785,7 +786,7 @@ static void __attribute__((naked)) wide_enter(void)
  * This is 64-bit code. The upper halves of the registers are not to be relied
  * on after the change.
  */
-static void __attribute__((naked)) wide_do(void)
+static void __attribute__((naked)) native_do(void)
 {
 	asm volatile(".code64\n\t"
 		     "mov %ebx, %ebx\n\t"
@@ -800,22 +801,22 @@ static void __attribute__((naked)) wide_do(void)
 		     ".code32");
 }
 
-static void __attribute__((naked)) wide_leave(void)
+static void __attribute__((naked)) native_leave(void)
 {
 	asm volatile("ret");
 }
 
-static int call_wide(int number, __u64 a, __u64 b, __u64 c)
+static int call_native(int number, __u64 a, __u64 b, __u64 c)
 {
-	struct wide_call call = {
+	struct native_call call = {
 		.number = number,
 		.a = a,
 		.b = b,
 		.c = c,
-		.enter = { wide_do, WIDE_SEGMENT },
-		.leave = { wide_leave },
+		.enter = { native_do, NATIVE_SEGMENT },
+		.leave = { native_leave },
 	};
-	void (*enter)(void) = wide_enter;
+	void (*enter)(void) = native_enter;
 
 	asm volatile("mov %%cs, %0" : "=r" (call.leave.segment));
 	asm volatile("call *%0"
@@ -825,22 +826,22 @@ static int call_wide(int number, __u64 a, __u64 b, __u64 c)
 	return call.number;
 }
 
-static int call_narrow(int number, uintptr_t a, uintptr_t b, uintptr_t c)
+static int call_compat(int number, uintptr_t a, uintptr_t b, uintptr_t c)
 {
 	return syscall(number, a, b, c) ? -errno : 0;
 }
 #else
-#define SET_WIDE	0
-#define GET_WIDE	0
-#define SET_NARROW	0
-#define GET_NARROW	0
+#define SET_NATIVE	0
+#define GET_NATIVE	0
+#define SET_COMPAT	0
+#define GET_COMPAT	0
 
-static int call_wide(int number, __u64 a, __u64 b, __u64 c)
+static int call_native(int number, __u64 a, __u64 b, __u64 c)
 {
 	return -EOPNOTSUPP;
 }
 
-static int call_narrow(int number, uintptr_t a, uintptr_t b, uintptr_t c)
+static int call_compat(int number, uintptr_t a, uintptr_t b, uintptr_t c)
 {
 	return -EOPNOTSUPP;
 }
@@ -852,50 +853,50 @@ static int call_narrow(int number, uintptr_t a, uintptr_t b, uintptr_t c)
 
 /* What the calls store, and what surrounds that, where both can reach it */
 struct answer {
-	__u64 wide_before;
-	__u64 wide_list;
-	__u64 wide_between;
-	__u64 wide_len;
-	__u64 wide_after;
-	__u32 narrow_before;
-	__u32 narrow_list;
-	__u32 narrow_between;
-	__u32 narrow_len;
-	__u32 narrow_after;
+	__u64 native_before;
+	__u64 native_list;
+	__u64 native_between;
+	__u64 native_len;
+	__u64 native_after;
+	__u32 compat_before;
+	__u32 compat_list;
+	__u32 compat_between;
+	__u32 compat_len;
+	__u32 compat_after;
 };
 
-#define UNTOUCHED_WIDE		(~0ULL)
-#define UNTOUCHED_NARROW	(~0U)
+#define UNTOUCHED_NATIVE		(~0ULL)
+#define UNTOUCHED_COMPAT	(~0U)
 
 /* Return 0 or the error number */
-static int ask_wide(struct answer *answer, pid_t pid)
+static int ask_native(struct answer *answer, pid_t pid)
 {
 	memset(answer, 0xff, sizeof(*answer));
-	return -call_wide(GET_WIDE, pid, (uintptr_t)&answer->wide_list,
-			  (uintptr_t)&answer->wide_len);
+	return -call_native(GET_NATIVE, pid, (uintptr_t)&answer->native_list,
+			    (uintptr_t)&answer->native_len);
 }
 
-static int ask_narrow(struct answer *answer, pid_t pid)
+static int ask_compat(struct answer *answer, pid_t pid)
 {
 	memset(answer, 0xff, sizeof(*answer));
-	return -call_narrow(GET_NARROW, pid, (uintptr_t)&answer->narrow_list,
-			    (uintptr_t)&answer->narrow_len);
+	return -call_compat(GET_COMPAT, pid, (uintptr_t)&answer->compat_list,
+			    (uintptr_t)&answer->compat_len);
 }
 
-static int set_wide(__u64 list)
+static int set_native(__u64 list)
 {
-	return -call_wide(SET_WIDE, list, WIDE_HEAD_SIZE, 0);
+	return -call_native(SET_NATIVE, list, NATIVE_HEAD_SIZE, 0);
 }
 
-static int set_narrow(__u32 list)
+static int set_compat(__u32 list)
 {
-	return -call_narrow(SET_NARROW, list, NARROW_HEAD_SIZE, 0);
+	return -call_compat(SET_COMPAT, list, COMPAT_HEAD_SIZE, 0);
 }
 
 /* Dies by SIGSEGV if the kernel does not have both kinds of calls */
 static void try_both(struct victim *victim)
 {
-	_exit(set_wide(0) || set_narrow(0));
+	_exit(set_native(0) || set_compat(0));
 }
 
 /* MAP_32BIT matters to 64-bit programs alone, which the others ignore */
@@ -918,8 +919,8 @@ static struct answer *alloc_answer(void)
 
 /* What a target registers */
 struct lists {
-	__u64 wide;
-	__u32 narrow;
+	__u64 native;
+	__u32 compat;
 };
 
 /* The victim's data says what it registers. victim_hold() has one list only */
@@ -929,10 +930,10 @@ static void *hold_both(void *arg)
 	struct lists *lists = victim->data;
 
 	if (sizeof(long) == 8)
-		victim->registered = (void *)(uintptr_t)lists->wide;
+		victim->registered = (void *)(uintptr_t)lists->native;
 	else
-		victim->registered = (void *)(uintptr_t)lists->narrow;
-	if (sizeof(long) == 8 ? set_narrow(lists->narrow) : set_wide(lists->wide))
+		victim->registered = (void *)(uintptr_t)lists->compat;
+	if (sizeof(long) == 8 ? set_compat(lists->compat) : set_native(lists->native))
 		_exit(KSFT_FAIL);
 	victim_hold(victim);
 	return NULL;
@@ -961,46 +962,46 @@ FIXTURE(sizes)
 FIXTURE_VARIANT(sizes)
 {
 	enum target target;
-	bool wide;
-	bool narrow;
+	bool native;
+	bool compat;
 };
 
 FIXTURE_VARIANT_ADD(sizes, self_both) {
 	.target = SELF,
-	.wide = true,
-	.narrow = true,
+	.native = true,
+	.compat = true,
 };
 
 FIXTURE_VARIANT_ADD(sizes, self_native) {
 	.target = SELF,
-	.wide = true,
+	.native = true,
 };
 
 FIXTURE_VARIANT_ADD(sizes, self_compat) {
 	.target = SELF,
-	.narrow = true,
+	.compat = true,
 };
 
 FIXTURE_VARIANT_ADD(sizes, thread_both) {
 	.target = THREAD,
-	.wide = true,
-	.narrow = true,
+	.native = true,
+	.compat = true,
 };
 
 FIXTURE_VARIANT_ADD(sizes, process_both) {
 	.target = PROCESS,
-	.wide = true,
-	.narrow = true,
+	.native = true,
+	.compat = true,
 };
 
 FIXTURE_VARIANT_ADD(sizes, process_native) {
 	.target = PROCESS,
-	.wide = true,
+	.native = true,
 };
 
 FIXTURE_VARIANT_ADD(sizes, process_compat) {
 	.target = PROCESS,
-	.narrow = true,
+	.compat = true,
 };
 
 FIXTURE_SETUP(sizes)
@@ -1016,14 +1017,14 @@ FIXTURE_SETUP(sizes)
 	ASSERT_TRUE(!!victim);
 	self->victim = victim;
 
-	self->lists.wide = variant->wide ? WIDE_LIST : 0;
-	self->lists.narrow = variant->narrow ? NARROW_LIST : 0;
+	self->lists.native = variant->native ? NATIVE_LIST : 0;
+	self->lists.compat = variant->compat ? COMPAT_LIST : 0;
 	victim->data = &self->lists;
 	victim->run = run_with_both;
 	switch (variant->target) {
 	case SELF:
-		ASSERT_EQ(0, set_wide(self->lists.wide));
-		ASSERT_EQ(0, set_narrow(self->lists.narrow));
+		ASSERT_EQ(0, set_native(self->lists.native));
+		ASSERT_EQ(0, set_compat(self->lists.compat));
 		self->tid = 0;
 		break;
 	case THREAD:
@@ -1054,12 +1055,12 @@ TEST_F(sizes, native_caller)
 {
 	struct answer *answer = self->answer;
 
-	ASSERT_EQ(0, ask_wide(answer, self->tid));
-	EXPECT_EQ(self->lists.wide, answer->wide_list);
-	EXPECT_EQ(WIDE_HEAD_SIZE, answer->wide_len);
-	EXPECT_EQ(UNTOUCHED_WIDE, answer->wide_before);
-	EXPECT_EQ(UNTOUCHED_WIDE, answer->wide_between);
-	EXPECT_EQ(UNTOUCHED_WIDE, answer->wide_after);
+	ASSERT_EQ(0, ask_native(answer, self->tid));
+	EXPECT_EQ(self->lists.native, answer->native_list);
+	EXPECT_EQ(NATIVE_HEAD_SIZE, answer->native_len);
+	EXPECT_EQ(UNTOUCHED_NATIVE, answer->native_before);
+	EXPECT_EQ(UNTOUCHED_NATIVE, answer->native_between);
+	EXPECT_EQ(UNTOUCHED_NATIVE, answer->native_after);
 }
 
 /*
@@ -1071,12 +1072,12 @@ TEST_F(sizes, compat_caller)
 {
 	struct answer *answer = self->answer;
 
-	ASSERT_EQ(0, ask_narrow(answer, self->tid));
-	EXPECT_EQ(self->lists.narrow, answer->narrow_list);
-	EXPECT_EQ((__u32)NARROW_HEAD_SIZE, answer->narrow_len);
-	EXPECT_EQ(UNTOUCHED_NARROW, answer->narrow_before);
-	EXPECT_EQ(UNTOUCHED_NARROW, answer->narrow_between);
-	EXPECT_EQ(UNTOUCHED_NARROW, answer->narrow_after);
+	ASSERT_EQ(0, ask_compat(answer, self->tid));
+	EXPECT_EQ(self->lists.compat, answer->compat_list);
+	EXPECT_EQ((__u32)COMPAT_HEAD_SIZE, answer->compat_len);
+	EXPECT_EQ(UNTOUCHED_COMPAT, answer->compat_before);
+	EXPECT_EQ(UNTOUCHED_COMPAT, answer->compat_between);
+	EXPECT_EQ(UNTOUCHED_COMPAT, answer->compat_after);
 }
 
 /* The test's own lists of both sizes */
@@ -1095,11 +1096,11 @@ FIXTURE_SETUP(own)
 		SKIP_TEST(NEEDS_BOTH);
 	self->victim = victim_alloc();
 	ASSERT_TRUE(!!self->victim);
-	self->lists.wide = WIDE_LIST;
-	self->lists.narrow = NARROW_LIST;
+	self->lists.native = NATIVE_LIST;
+	self->lists.compat = COMPAT_LIST;
 	self->victim->data = &self->lists;
-	ASSERT_EQ(0, set_wide(WIDE_LIST));
-	ASSERT_EQ(0, set_narrow(NARROW_LIST));
+	ASSERT_EQ(0, set_native(NATIVE_LIST));
+	ASSERT_EQ(0, set_compat(COMPAT_LIST));
 }
 
 FIXTURE_TEARDOWN(own)
@@ -1110,43 +1111,43 @@ FIXTURE_TEARDOWN(own)
 /* Registering no list any more by one call keeps the list of the other. */
 TEST_F(own, clear_native_only)
 {
-	ASSERT_EQ(0, set_wide(0));
-	ASSERT_EQ(0, ask_wide(self->answer, 0));
-	EXPECT_EQ(0U, self->answer->wide_list);
-	ASSERT_EQ(0, ask_narrow(self->answer, 0));
-	EXPECT_EQ(NARROW_LIST, self->answer->narrow_list);
+	ASSERT_EQ(0, set_native(0));
+	ASSERT_EQ(0, ask_native(self->answer, 0));
+	EXPECT_EQ(0U, self->answer->native_list);
+	ASSERT_EQ(0, ask_compat(self->answer, 0));
+	EXPECT_EQ(COMPAT_LIST, self->answer->compat_list);
 }
 
 /* And the other way round. */
 TEST_F(own, clear_compat_only)
 {
-	ASSERT_EQ(0, set_narrow(0));
-	ASSERT_EQ(0, ask_narrow(self->answer, 0));
-	EXPECT_EQ(0U, self->answer->narrow_list);
-	ASSERT_EQ(0, ask_wide(self->answer, 0));
-	EXPECT_EQ(WIDE_LIST, self->answer->wide_list);
+	ASSERT_EQ(0, set_compat(0));
+	ASSERT_EQ(0, ask_compat(self->answer, 0));
+	EXPECT_EQ(0U, self->answer->compat_list);
+	ASSERT_EQ(0, ask_native(self->answer, 0));
+	EXPECT_EQ(NATIVE_LIST, self->answer->native_list);
 }
 
 /* Each call takes the size of one kind of head, and not that of the other. */
 TEST_F(own, other_head_size_einval)
 {
-	EXPECT_EQ(-EINVAL, call_wide(SET_WIDE, 0, NARROW_HEAD_SIZE, 0));
-	EXPECT_EQ(-EINVAL, call_narrow(SET_NARROW, 0, WIDE_HEAD_SIZE, 0));
-	ASSERT_EQ(0, ask_wide(self->answer, 0));
-	EXPECT_EQ(WIDE_LIST, self->answer->wide_list);
-	ASSERT_EQ(0, ask_narrow(self->answer, 0));
-	EXPECT_EQ(NARROW_LIST, self->answer->narrow_list);
+	EXPECT_EQ(-EINVAL, call_native(SET_NATIVE, 0, COMPAT_HEAD_SIZE, 0));
+	EXPECT_EQ(-EINVAL, call_compat(SET_COMPAT, 0, NATIVE_HEAD_SIZE, 0));
+	ASSERT_EQ(0, ask_native(self->answer, 0));
+	EXPECT_EQ(NATIVE_LIST, self->answer->native_list);
+	ASSERT_EQ(0, ask_compat(self->answer, 0));
+	EXPECT_EQ(COMPAT_LIST, self->answer->compat_list);
 }
 
 /* Callers of either size get ESRCH for a thread that is not there. */
 TEST_F(own, esrch)
 {
-	EXPECT_EQ(ESRCH, ask_narrow(self->answer, -1));
-	EXPECT_EQ(UNTOUCHED_NARROW, self->answer->narrow_list);
-	EXPECT_EQ(UNTOUCHED_NARROW, self->answer->narrow_len);
-	EXPECT_EQ(ESRCH, ask_wide(self->answer, -1));
-	EXPECT_EQ(UNTOUCHED_WIDE, self->answer->wide_list);
-	EXPECT_EQ(UNTOUCHED_WIDE, self->answer->wide_len);
+	EXPECT_EQ(ESRCH, ask_compat(self->answer, -1));
+	EXPECT_EQ(UNTOUCHED_COMPAT, self->answer->compat_list);
+	EXPECT_EQ(UNTOUCHED_COMPAT, self->answer->compat_len);
+	EXPECT_EQ(ESRCH, ask_native(self->answer, -1));
+	EXPECT_EQ(UNTOUCHED_NATIVE, self->answer->native_list);
+	EXPECT_EQ(UNTOUCHED_NATIVE, self->answer->native_len);
 }
 
 /*
@@ -1157,7 +1158,7 @@ TEST_F(own, other_user_eperm)
 {
 	struct answer *answer = self->answer;
 	struct victim *victim = self->victim;
-	int wide, narrow;
+	int native, compat;
 	bool untouched;
 
 	if (geteuid())
@@ -1166,18 +1167,18 @@ TEST_F(own, other_user_eperm)
 	victim->run = run_with_both;
 	ASSERT_TRUE(victim_start(victim));
 	ASSERT_EQ(0, setresuid(UNPRIV, UNPRIV, 0));
-	wide = ask_wide(answer, victim->tid);
-	untouched = answer->wide_list == UNTOUCHED_WIDE &&
-		    answer->wide_len == UNTOUCHED_WIDE;
-	narrow = ask_narrow(answer, victim->tid);
+	native = ask_native(answer, victim->tid);
+	untouched = answer->native_list == UNTOUCHED_NATIVE &&
+		    answer->native_len == UNTOUCHED_NATIVE;
+	compat = ask_compat(answer, victim->tid);
 	ASSERT_EQ(0, setresuid(0, 0, 0));
-	EXPECT_EQ(EPERM, wide);
+	EXPECT_EQ(EPERM, native);
 	EXPECT_TRUE(untouched);
-	EXPECT_EQ(EPERM, narrow);
-	EXPECT_EQ(UNTOUCHED_NARROW, answer->narrow_list);
-	EXPECT_EQ(UNTOUCHED_NARROW, answer->narrow_len);
-	EXPECT_EQ(0, ask_narrow(answer, victim->tid));
-	EXPECT_EQ(0, ask_wide(answer, victim->tid));
+	EXPECT_EQ(EPERM, compat);
+	EXPECT_EQ(UNTOUCHED_COMPAT, answer->compat_list);
+	EXPECT_EQ(UNTOUCHED_COMPAT, answer->compat_len);
+	EXPECT_EQ(0, ask_compat(answer, victim->tid));
+	EXPECT_EQ(0, ask_native(answer, victim->tid));
 }
 
 /* What a new process queries of itself. Its C library may have set one */
@@ -1197,11 +1198,11 @@ TEST_F(own, fork_clears_other_list)
 	self->victim->run = run_newborn;
 	ASSERT_TRUE(victim_start(self->victim));
 	if (sizeof(long) == 8) {
-		ASSERT_EQ(0, ask_narrow(answer, self->victim->tid));
-		EXPECT_EQ(0U, answer->narrow_list);
+		ASSERT_EQ(0, ask_compat(answer, self->victim->tid));
+		EXPECT_EQ(0U, answer->compat_list);
 	} else {
-		ASSERT_EQ(0, ask_wide(answer, self->victim->tid));
-		EXPECT_EQ(0U, answer->wide_list);
+		ASSERT_EQ(0, ask_native(answer, self->victim->tid));
+		EXPECT_EQ(0U, answer->native_list);
 	}
 }
 
@@ -1220,17 +1221,17 @@ TEST_F(own, exec_clears_both)
 	victim->run = run_exec_with_both;
 	victim->whole_process = true;
 	ASSERT_TRUE(victim_start(victim));
-	ASSERT_EQ(0, ask_narrow(answer, victim->tid));
-	ASSERT_EQ(NARROW_LIST, answer->narrow_list);
-	ASSERT_EQ(0, ask_wide(answer, victim->tid));
-	ASSERT_EQ(WIDE_LIST, answer->wide_list);
+	ASSERT_EQ(0, ask_compat(answer, victim->tid));
+	ASSERT_EQ(COMPAT_LIST, answer->compat_list);
+	ASSERT_EQ(0, ask_native(answer, victim->tid));
+	ASSERT_EQ(NATIVE_LIST, answer->native_list);
 
 	ASSERT_TRUE(victim_die(victim));
 	ASSERT_TRUE(WIFSTOPPED(victim->status));
-	ASSERT_EQ(0, ask_narrow(answer, victim->pid));
-	EXPECT_EQ(0U, answer->narrow_list);
-	ASSERT_EQ(0, ask_wide(answer, victim->pid));
-	EXPECT_EQ(0U, answer->wide_list);
+	ASSERT_EQ(0, ask_compat(answer, victim->pid));
+	EXPECT_EQ(0U, answer->compat_list);
+	ASSERT_EQ(0, ask_native(answer, victim->pid));
+	EXPECT_EQ(0U, answer->native_list);
 }
 
 TEST_HARNESS_MAIN

@@ -823,29 +823,29 @@ TEST(native_and_compat)
 	struct {
 		struct head_32 head;
 		struct lock_32 lock;
-	} *narrow = mmap(NULL, sizeof(*narrow), PROT_READ | PROT_WRITE,
+	} *compat = mmap(NULL, sizeof(*compat), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	struct robust_lock *wide = shared_memory(sizeof(*wide));
+	struct robust_lock *native = shared_memory(sizeof(*native));
 
 	REQUIRE_ROBUST_LIST();
 
-	ASSERT_TRUE(victim && wide && narrow != MAP_FAILED);
-	narrow->head.next = (uintptr_t)&narrow->lock.next;
-	narrow->head.futex_offset = -(int)offsetof(struct lock_32, next);
-	narrow->lock.next = (uintptr_t)&narrow->head;
+	ASSERT_TRUE(victim && native && compat != MAP_FAILED);
+	compat->head.next = (uintptr_t)&compat->lock.next;
+	compat->head.futex_offset = -(int)offsetof(struct lock_32, next);
+	compat->lock.next = (uintptr_t)&compat->head;
 	victim->run = run_with_both;
-	victim->data = &narrow->head;
+	victim->data = &compat->head;
 	if (!victim_start(victim) && WIFSIGNALED(victim->status))
 		SKIP(return, "the kernel has no 32-bit system calls");
 
 	ASSERT_NE(0U, victim->tid);
-	link_locks(&victim->head, wide, 1);
-	wide->word = victim->tid;
-	narrow->lock.word = victim->tid;
+	link_locks(&victim->head, native, 1);
+	native->word = victim->tid;
+	compat->lock.word = victim->tid;
 
 	ASSERT_TRUE(victim_die(victim));
-	EXPECT_EQ(MARKED, wide->word);
-	EXPECT_EQ(MARKED, narrow->lock.word);
+	EXPECT_EQ(MARKED, native->word);
+	EXPECT_EQ(MARKED, compat->lock.word);
 }
 #else
 TEST(native_and_compat)

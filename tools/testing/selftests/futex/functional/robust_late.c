@@ -68,7 +68,7 @@ enum death {
 	EXEC,
 };
 
-struct narrow;
+struct compat;
 
 struct late {
 	struct victim *victim;
@@ -89,7 +89,7 @@ struct late {
 	bool watched;
 	int uffd;
 	/* A 32-bit list, which the victim registers besides */
-	struct narrow *narrow;
+	struct compat *compat;
 	/* The victim has the file open when it dies; the server's answer is late */
 	bool keep_file;
 	__u64 flush;
@@ -586,12 +586,12 @@ static bool lacks_userfaultfd(struct victim *victim)
  * page that is mapped, and leads to one in a page that never comes; another is
  * pending.
  */
-#define NR_NARROW	2
+#define NR_COMPAT	2
 
 #ifdef __x86_64__
-struct narrow {
+struct compat {
 	struct head_32 head;
-	struct lock_32 locks[NR_NARROW];
+	struct lock_32 locks[NR_COMPAT];
 };
 
 static void *low_memory(size_t size, int flags, int fd, off_t offset)
@@ -602,44 +602,44 @@ static void *low_memory(size_t size, int flags, int fd, off_t offset)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static bool narrow_prepare(struct late *late, int absent_page)
+static bool compat_prepare(struct late *late, int absent_page)
 {
-	struct narrow *narrow = low_memory(sizeof(*narrow), MAP_ANONYMOUS, -1,
+	struct compat *compat = low_memory(sizeof(*compat), MAP_ANONYMOUS, -1,
 					   0);
 	struct lock_32 *absent = low_memory(late->page_size, 0, late->fd,
 					    absent_page * late->page_size);
 
-	if (!narrow || !absent)
+	if (!compat || !absent)
 		return false;
-	narrow->head.next = (uintptr_t)&narrow->locks[0].next;
-	narrow->head.futex_offset = -(int)offsetof(struct lock_32, next);
-	narrow->head.list_op_pending = (uintptr_t)&narrow->locks[1].next;
-	narrow->locks[0].next = (uintptr_t)&absent->next;
-	late->narrow = narrow;
+	compat->head.next = (uintptr_t)&compat->locks[0].next;
+	compat->head.futex_offset = -(int)offsetof(struct lock_32, next);
+	compat->head.list_op_pending = (uintptr_t)&compat->locks[1].next;
+	compat->locks[0].next = (uintptr_t)&absent->next;
+	late->compat = compat;
 	return true;
 }
 
-static void narrow_register(struct narrow *narrow)
+static void compat_register(struct compat *compat)
 {
-	if (set_robust_list_32(&narrow->head))
+	if (set_robust_list_32(&compat->head))
 		_exit(KSFT_FAIL);
 }
 
-static futex_t *narrow_word(struct narrow *narrow, int i)
+static futex_t *compat_word(struct compat *compat, int i)
 {
-	return &narrow->locks[i].word;
+	return &compat->locks[i].word;
 }
 #else
-static bool narrow_prepare(struct late *late, int absent_page)
+static bool compat_prepare(struct late *late, int absent_page)
 {
 	return false;
 }
 
-static void narrow_register(struct narrow *narrow)
+static void compat_register(struct compat *compat)
 {
 }
 
-static futex_t *narrow_word(struct narrow *narrow, int i)
+static futex_t *compat_word(struct compat *compat, int i)
 {
 	return NULL;
 }
@@ -738,8 +738,8 @@ static void run_late(struct victim *victim)
 		    late->delay[page] == AT_HAND)
 			touch(late->words + offset);
 	}
-	if (late->narrow)
-		narrow_register(late->narrow);
+	if (late->compat)
+		compat_register(late->compat);
 	if (late->watched)
 		start_watching(late);
 	if (!needs_thread(late))
@@ -765,8 +765,8 @@ static void late_list(struct late *late, int nr)
 	}
 	head->list.next = next;
 	head->futex_offset = late->words - late->entries;
-	for (i = 0; late->narrow && i < NR_NARROW; i++)
-		*narrow_word(late->narrow, i) = late->victim->tid;
+	for (i = 0; late->compat && i < NR_COMPAT; i++)
+		*compat_word(late->compat, i) = late->victim->tid;
 }
 
 /* The same for the pending lock, which is not on the list */
@@ -1385,7 +1385,7 @@ static const struct absence {
 	bool by_thread;
 	bool watched;
 	/* There is a 32-bit list as well */
-	bool narrow;
+	bool compat;
 	/* A file has to be flushed after the walk */
 	bool keep_file;
 	/* After so many seconds it is killed, or the pages come nevertheless */
@@ -1394,7 +1394,7 @@ static const struct absence {
 	bool pages_come;
 } absences[] = {
 	{ "killed", KILLED },
-	{ "killed, with two lists", KILLED, .narrow = true },
+	{ "killed, with two lists", KILLED, .compat = true },
 	{ "exit_group, with an open file", EXIT_GROUP, .keep_file = true },
 	{ "thread exit", THREAD_EXIT },
 	{ "thread exit, killed", THREAD_EXIT_KILLED, .killed = true },
@@ -1420,7 +1420,7 @@ static const char *absence_prepare(struct hole *hole,
 		return "needs another page";
 	hole->late->by_thread = absence->by_thread;
 	hole->late->keep_file = absence->keep_file;
-	if (absence->narrow && !narrow_prepare(hole->late, LATE_SLOT))
+	if (absence->compat && !compat_prepare(hole->late, LATE_SLOT))
 		hole->left_out = true;
 	return NULL;
 }
@@ -1434,7 +1434,7 @@ static bool absence_start(struct hole *hole, const struct absence *absence)
 		return true;
 	/* Without 32-bit system calls it dies by SIGSEGV */
 	hole->left_out = (absence->watched && lacks_userfaultfd(victim)) ||
-			 (absence->narrow && !victim->pid &&
+			 (absence->compat && !victim->pid &&
 			  WIFSIGNALED(victim->status));
 	return hole->left_out;
 }
@@ -1520,8 +1520,8 @@ static void check_absence(struct __test_metadata *_metadata, struct hole *hole,
 		EXPECT_EQ(NR_LISTED - 2, late_count(late, NR_LISTED));
 	}
 	EXPECT_EQ(MARKED_WITH_WAITERS, *late_word(late, PENDING_SLOT));
-	for (i = 0; late->narrow && i < NR_NARROW; i++)
-		EXPECT_EQ(MARKED, *narrow_word(late->narrow, i));
+	for (i = 0; late->compat && i < NR_COMPAT; i++)
+		EXPECT_EQ(MARKED, *compat_word(late->compat, i));
 	if (!hole->ended)
 		return;
 
