@@ -295,7 +295,7 @@ static void measure_list(void)
 static void measure_threads(void)
 {
 	measure("thread", "none", "ns/thread", run_thread, THREADS);
-	/* What was measured are whole lives: when the creator goes on, they are over. */
+	/* The whole lifetime was measured: when the creator continues, the thread is gone. */
 	run_thread();
 	if (!syscall(SYS_tgkill, getpid(), last_tid, 0))
 		errx(1, "a thread was still alive when it had been measured");

@@ -206,7 +206,7 @@ static void write_own(const char *file, int value)
 
 	snprintf(path, sizeof(path), "/proc/thread-self/%s", file);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	/* After this write it may fail to say that it failed. */
+	/* After this write, failures may be injected into the error path as well. */
 	if (fd < 0 || write(fd, text, length) != length)
 		_exit(1);
 }

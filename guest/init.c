@@ -182,7 +182,7 @@ static void prepare(void)
 
 	/* Else the kernel drops lines once there are more than ten in 5 seconds. */
 	set("/proc/sys/kernel/printk_devkmsg", "on\n");
-	/* Programs here die of signals by design: that is no news. */
+	/* Tests end programs by signals: do not log that. */
 	set("/proc/sys/kernel/print-fatal-signals", "0");
 	set("/proc/sys/debug/exception-trace", "0");
 

@@ -8,11 +8,14 @@
  * The waiter blocks in pthread_mutex_lock() all the while.
  *
  * Where the kernel walks the owner's robust list, the waiter gets EOWNERDEAD,
- * repairs the accounts, marks the mutex consistent and goes on: exit status 0.
+ * repairs the accounts, marks the mutex consistent and goes on: exit status 0. Before
+ * that the line of robust-trace is shown, where there is the program, and its events.
  * Where it does not, the waiter waits for ever; after five seconds this program
  * says so and ends it: exit status 3. Anything else is status 1.
  */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,15 +30,21 @@
 
 #define TIME_LIMIT 5.0
 #define WAITS_FOR_EVER 3
+#define TRACE_TOOL "/bin/robust-trace"
 
 struct bank {
 	pthread_mutex_t lock;
 	volatile int first, second;
 	volatile int half_done;		/* the owner stands between the two writes */
+	volatile int traced;		/* the waiter waits for a line of the trace */
 	double began;
 };
 
 static struct bank *bank;
+
+/* robust-trace, and what it prints; NULL if there is none */
+static pid_t tracer;
+static FILE *trace;
 
 static double elapsed(void)
 {
@@ -54,13 +63,66 @@ static void __printf(1, 2) story(const char *format, ...)
 	fflush(stdout);
 }
 
+/* Start robust-trace, if this guest and this kernel have what it takes. */
+static void start_trace(void)
+{
+	char line[256];
+	int ends[2];
+
+	if (access(TRACE_TOOL, X_OK) || pipe(ends))
+		return;
+	tracer = fork();
+	if (!tracer) {
+		dup2(ends[1], 1);
+		dup2(ends[1], 2);
+		execl(TRACE_TOOL, TRACE_TOOL, NULL);
+		_exit(1);
+	}
+	close(ends[1]);
+	trace = tracer > 0 ? fdopen(ends[0], "r") : NULL;
+	if (!trace)
+		return;
+	if (fgets(line, sizeof(line), trace) && !strcmp(line, "robust-trace: tracing\n")) {
+		bank->traced = 1;
+		return;
+	}
+	fclose(trace);
+	waitpid(tracer, NULL, 0);
+	trace = NULL;
+}
+
+/* Show what it says of the owner, and let the waiter go on. */
+static void show_trace(void)
+{
+	struct pollfd ready;
+	char line[256];
+
+	if (!trace)
+		return;
+	ready.fd = fileno(trace);
+	ready.events = POLLIN;
+	if (poll(&ready, 1, TIME_LIMIT * 1000) == 1 && fgets(line, sizeof(line), trace)) {
+		line[strcspn(line, "\n")] = 0;
+		story("robust-trace: %s", line);
+	}
+	bank->traced = 0;
+	kill(tracer, SIGINT);
+	fclose(trace);
+	waitpid(tracer, NULL, 0);
+}
+
 static void create_bank(void)
 {
 	pthread_mutexattr_t shared_robust;
-	int error;
+	int error, fd;
 
-	bank = mmap(NULL, sizeof(*bank), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	/* Memory that has a name, for the trace */
+	fd = memfd_create("bank", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, sizeof(*bank))) {
+		perror("kill9: cannot make a file in memory");
+		exit(1);
+	}
+	bank = mmap(NULL, sizeof(*bank), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (bank == MAP_FAILED) {
 		perror("kill9: cannot map memory, give the guest more of it");
 		exit(1);
@@ -92,6 +154,8 @@ static int wait_and_repair(void)
 {
 	int error = pthread_mutex_lock(&bank->lock);
 
+	while (bank->traced)
+		sleep_ms(5);
 	if (error != EOWNERDEAD) {
 		story("Waiter: pthread_mutex_lock() returns %s, which is wrong.",
 		      error ? strerror(error) : "success");
@@ -165,6 +229,7 @@ int main(void)
 	int status;
 
 	create_bank();
+	start_trace();
 	story("Two accounts hold 100 + 0, a robust mutex guards them.");
 
 	owner = start(NULL);
@@ -184,6 +249,7 @@ int main(void)
 		story("The owner did not die of SIGKILL: this is wrong.");
 		return 1;
 	}
+	show_trace();
 
 	status = outcome(waiter);
 	if (status == 0) {

@@ -44,7 +44,7 @@
 #define GROUP		GROUPS "/oom"
 #define GROUP_LIMIT	(48 << 20)
 #define PAGE		4096
-/* What it is worth to kill a bystander's victim for */
+/* Size of each allocation, and of the owner's memory in the bystander tests */
 #define BULK		(16 << 20)
 /* Seconds until a process is chosen and dead, in a slow guest. */
 #define TIME_LIMIT	240

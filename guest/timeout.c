@@ -20,7 +20,7 @@
 static volatile pid_t target;
 static volatile sig_atomic_t time_is_up;
 
-/* First the gentle signal, then, as long as it takes, the other one. */
+/* SIGTERM first, then SIGKILL, repeated until the program has ended. */
 static void time_out(int signal)
 {
 	(void)signal;
@@ -74,7 +74,7 @@ int main(int argc, char **argv)
 
 	while (waitpid(pid, &status, 0) < 0)
 		;
-	/* Others of the group may ignore the gentle signal. */
+	/* Other processes of the group may ignore SIGTERM. */
 	if (time_is_up) {
 		kill(target, SIGKILL);
 		return TIME_IS_UP;

@@ -36,8 +36,8 @@
  * gate, and are requeued from there to a word and back. The requeue returns
  * how many it moved, and so how many still slept, without any waiting.
  *
- * The death number n of seed s is death number 0 of seed s + n. So whatever goes
- * wrong can be had again alone, and the program says how.
+ * The death number n of seed s is death number 0 of seed s + n. So a failure can
+ * be reproduced separately. The program prints the command for it.
  *
  * The output is KTAP. The exit status is 0 if every test passed, else 1.
  */
@@ -122,7 +122,7 @@ static void report(double time, unsigned long long done)
 			     memories[i].usable ? "" : ", not to be had here");
 }
 
-/* Many deaths, of which none left a mark, have tested nothing. */
+/* A failure if the walks of many deaths did not mark a single word. */
 static bool nothing_tested(unsigned long long done)
 {
 	if (done < 100)

@@ -151,7 +151,7 @@ static int kill_member(int member)
 	return killed;
 }
 
-/* Only while most are alive: else the crowd would do nothing but grow. */
+/* Only while most members are alive: else they only start new processes. */
 static void kill_random_member(void)
 {
 	int member = 1 + any_below(work->members);

@@ -12,7 +12,7 @@ load_arch()
 	# What few of them set.
 	memory=1G parameters='' untestable='' plugin='' no_programs='' threads=multi bench_qemu=''
 	toolchain='' toolchain_dir=$build/toolchain-$1 kernel_compiler='' make_settings='' no_machine=''
-	libcs='' libc_packages='' clients='' client_packages='' steps='' test_flavours=''
+	libcs='' libc_packages='' clients='' client_packages='' tools='' tool_packages='' steps='' test_flavours=''
 	kernel_dirs='' headers='' placeholder='' bench_arch='' exchange=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
@@ -96,4 +96,9 @@ untestable()
 	# shellcheck disable=SC2086 # a list of words
 	printf '%s\n' $untestable
 	set +f
+	# No configuration has trace events but of an architecture that asks for them.
+	case $config in
+	*CONFIG_ENABLE_DEFAULT_TRACERS=y*) ;;
+	*) printf '%s\n' 'trace.*' 'trace_lock.*' 'trace_place.*' 'trace_tool.*' ;;
+	esac
 }

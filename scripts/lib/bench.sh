@@ -6,8 +6,8 @@
 # shellcheck source=bench/goals
 . "$top/scripts/bench/goals"
 
-# For the guest's kernel command line. On x86 no other clock than the TSC is fine
-# enough, and the kernel is slow to believe that an emulated one can be relied on.
+# For the guest's kernel command line. On x86 only the TSC has a sufficient resolution,
+# and it takes the kernel long to accept an emulated one as stable.
 bench_append="guest.limit=$(item_value bench limit) tsc=reliable"
 
 # How a guest's clock is described that counts instructions.
@@ -34,8 +34,8 @@ bench_comment()
 	bench_lines "$1" | sed -n 's/^# Linux/Linux/p'
 }
 
-# bench_check CONSOLE [ITEM...]: dies unless the benchmark, or each of the items, came
-# to its end, in peace.
+# bench_check CONSOLE [ITEM...]: dies unless the benchmark, or each of the items, ended
+# with status 0 and the kernel reported nothing.
 bench_check()
 {
 	checked=$1

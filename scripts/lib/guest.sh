@@ -37,7 +37,7 @@ start_guest()
 	at_exit stop_guest
 }
 
-# stop_guest: in the background it does not hear of Ctrl-C by itself.
+# stop_guest: ends it, as a background process does not get SIGINT from the terminal.
 stop_guest()
 {
 	[ -z "$boot_pid" ] || kill "$boot_pid" 2>/dev/null || :
