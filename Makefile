@@ -63,6 +63,7 @@ bench:
 	@scripts/trace-exit $(ARCH)
 	@scripts/hash-spread
 	@scripts/bench-arch
+	@scripts/bench-trace $(ARCH)
 	@scripts/bench-report
 
 shell:

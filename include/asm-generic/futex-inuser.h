@@ -15,8 +15,8 @@
 #include <asm/errno.h>
 
 /*
- * A page that was just brought in is seldom gone before it is used. This is the
- * upper bound if another thread takes it away again and again.
+ * A page that was faulted in is rarely removed before it is used. This is the
+ * upper bound if another thread removes it repeatedly.
  */
 #define FUTEX_INUSER_TRIES	64
 

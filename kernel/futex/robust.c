@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Robust futexes: locks that outlive the thread that holds them.
+ * Robust futexes: mark the locks that a thread holds when it dies.
  *
  * A thread keeps a list of the locks it holds in its own memory, and registers
  * the head of the list with the kernel once. Taking and releasing a lock then
  * costs no system call. When the thread dies, the kernel walks the list: each
  * futex word that still carries the thread's TID gets FUTEX_OWNER_DIED in its
- * place, and one waiter is woken to find it.
+ * place, and one waiter is woken.
  *
  * The thread may die between any two instructions. These are the steps that
- * it takes in user space, and what the walk meets if they end after each:
+ * it takes in user space, and the state that the walk finds after each:
  *
  *	 lock				 unlock
  *
@@ -24,40 +24,40 @@
  *		list_op_pending leads to it: mark it.
  * [3], [5]	The lock is on the list and is pending: mark it once. It is
  *		passed over in the list and left to the end.
- * [7]		The word is not the thread's any more, but the wakeup that it
- *		owes to a waiter was not made: make it.
+ * [7]		The word is not the thread's any more, but the wakeup of a
+ *		waiter was not made: make it.
  * [1]		The thread may have slept in [2], and have been woken to take
- *		the lock. It dies with the wakeup used up and nothing taken, so
+ *		the lock. The wakeup is consumed and the lock was not taken, so
  *		the wakeup has to be passed on: make it. The same holds if a
  *		third thread took the lock meanwhile without FUTEX_WAITERS in
  *		the word: it wakes no waiter when it unlocks, and those that
  *		slept before still sleep. With FUTEX_WAITERS it wakes one.
  *
- * From [7] and [1] the kernel cannot tell whether a wakeup is owed. One too
- * many is harmless, since a waiter looks at the word again.
+ * In [7] and [1] the kernel cannot determine whether a wakeup is missing. A
+ * spurious one is harmless, since a waiter reads the word again.
  *
- * Nothing in user memory is trusted. Any pointer may be any number, the list
- * may have no end, and other threads may rewrite all of it during the walk.
- * What holds nevertheless:
+ * Nothing in user memory is trusted. Any pointer may have any value, the list
+ * may be circular, and other threads may rewrite all of it during the walk.
+ * The following holds nevertheless:
  *
  *  - Memory is reached through the accessors for user memory alone, and a word
  *    is written only by an atomic exchange that finds the thread's TID in it.
- *  - A lock that cannot be reached costs that lock, not those after it: the
- *    walk goes on as long as it knows the next entry.
- *  - The walk ends. Marking a lock takes the TID from it, so going round in
- *    circles soon means entries that have nothing to mark, and the walk takes
- *    only ROBUST_LIST_LIMIT of these. Other threads can put the TID back all
- *    the time; against them there is a limit on visits of any kind, far beyond
- *    any real number of locks.
+ *  - A lock that cannot be accessed is skipped: the walk continues as long as
+ *    the link to the next entry can be read.
+ *  - The walk ends. Marking a lock removes the TID from its word, so a circular
+ *    list soon has only entries without anything to mark, and the walk accepts
+ *    no more than ROBUST_LIST_LIMIT of these. Other threads can write the TID
+ *    back continuously. For this case there is a limit on visits of any kind,
+ *    far above any real number of locks.
  *
- * What the interface cannot prevent: after [7] the lock may be gone and its
- * memory in other use, and if the number that is there now equals the TID, it
- * is taken for a lock and changed. A thread has to clear list_op_pending before
- * it lets go of the memory; but another thread may unmap and map it anew.
+ * The interface cannot prevent one error: after [7] the lock may be destroyed
+ * and its memory reused. If the value that is there now equals the TID, it is
+ * treated as a lock and changed. A thread has to clear list_op_pending before it
+ * frees the memory, but another thread may unmap and reuse it earlier.
  *
  * On a 64-bit kernel a thread can have two lists, one registered by each kind
- * of system call. The words of the 32-bit one are half as wide; that, and the
- * arithmetic modulo 2^32, is all that the walk has to know of it.
+ * of system call. The walk of the compat list differs in the width of its
+ * pointers and in the arithmetic modulo 2^32 only.
  */
 
 #include <linux/compat.h>
@@ -68,6 +68,7 @@
 #include <linux/timer.h>
 
 #include "futex.h"
+#include "robust.h"
 
 /*
  * Upper bound on the steps of a walk, for each list, and again for the exchanges
@@ -90,10 +91,10 @@
 #define ROBUST_FEW		16
 
 /*
- * For how long the walk of a task that dies waits for pages in all, counted
- * from the first one that was not at hand. A list of 2048 locks with its entry
- * and its word in a page of its own each, read from a disk in 10 ms, needs 41
- * seconds. A task that waits for the owner of a PI futex to exit does so
+ * The time that the walk of a dying task waits for pages in all, counted from
+ * the first page that is not present. A list of 2048 locks with two pages for
+ * each lock, entry and word, that a disk reads in 10 ms takes 41 seconds. A task
+ * that waits for the owner of a PI futex to exit does so
  * uninterruptibly: twice the limit is what the hung task detector allows by
  * default.
  *
@@ -161,6 +162,8 @@ struct robust_list_info {
  * @words:		marked words with FUTEX_WAITERS whose wakeup is still to be
  *			made. There is room for ROBUST_BATCH of them, and they
  *			are woken after as many steps.
+ * @woken:		waiters that were woken
+ * @record:		what to tell trace events; NULL if there is no need to
  */
 struct robust_walk {
 	const struct robust_list_info *list;
@@ -171,6 +174,8 @@ struct robust_walk {
 	unsigned int visits;
 	unsigned int nr_words;
 	u32 __user **words;
+	unsigned int woken;
+	struct robust_walk_record *record;
 };
 
 /**
@@ -178,10 +183,10 @@ struct robust_walk {
  * @head:	user address of the head of the list
  * @len:	size of the head, which tells its version
  *
- * The kernel stores the address and reads the head when the thread exits. It
- * is not looked at before, so @head may be anything.
+ * The kernel stores the address and reads the head when the thread exits. The
+ * memory is not accessed before, so @head may have any value.
  *
- * Return: 0, or -EINVAL if the kernel knows no head of this size
+ * Return: 0, or -EINVAL if @len is not the size of the head
  */
 SYSCALL_DEFINE2(set_robust_list,
 		struct robust_list_head __user *, head, size_t, len)
@@ -197,8 +202,8 @@ SYSCALL_DEFINE2(set_robust_list,
  * Get the list head that the thread @pid registered.
  *
  * Between the check of the credentials and the read of the pointer the thread
- * may exec a program that the caller must learn nothing about. exec forgets
- * the list of the old program before it takes exec_update_lock, and the new
+ * may exec a program that the caller has no access to. exec clears the
+ * list of the old program before it takes exec_update_lock, and the new
  * program runs after exec has released it. So under that lock the pointer
  * either belongs to the program that was checked or is NULL.
  */
@@ -295,6 +300,12 @@ static bool robust_compat(const struct robust_walk *walk)
 	return IS_ENABLED(CONFIG_COMPAT) && walk->compat;
 }
 
+/* Whether the walk has trace events */
+static bool robust_traced(const struct robust_walk *walk)
+{
+	return IS_ENABLED(CONFIG_TRACEPOINTS) && unlikely(walk->record);
+}
+
 /* Whether the threads of a process are killed, by a signal, an exit or an exec */
 static bool robust_group_ends(const struct task_struct *task)
 {
@@ -303,8 +314,8 @@ static bool robust_group_ends(const struct task_struct *task)
 }
 
 /*
- * The time for pages is over. A fatal signal makes each wait of a fault end,
- * this one and those to come, and leaves alone the faults that do not wait.
+ * The limit has expired. A fatal signal ends each wait of a fault, the current
+ * one and all later ones, and does not affect faults that do not wait.
  */
 static void robust_wait_expire(struct timer_list *timer)
 {
@@ -316,7 +327,7 @@ static void robust_wait_expire(struct timer_list *timer)
 	if (WARN_ON_ONCE(!lock_task_sighand(task, &flags)))
 		return;
 
-	wait->expired = true;
+	WRITE_ONCE(wait->expired, true);
 	wait->injected = !sigismember(&task->pending.signal, SIGKILL);
 	wait->group_ends = robust_group_ends(task);
 	sigaddset(&task->pending.signal, SIGKILL);
@@ -329,20 +340,20 @@ static void robust_wait_expire(struct timer_list *timer)
  * Prepare for an access that may have to wait for a page.
  *
  * While a fatal signal is pending a fault gives up where it would have to wait,
- * for a page or for the mmap lock. That serves a task which dies the sooner for
- * it. This one is dying already, and its locks must not depend on whether the
- * process is killed as well, nor on when. So the signal is taken out of the
- * pending ones until the walk is over, and everything in here waits as it would
- * without. To clear TIF_SIGPENDING alone would not do: a fault handler of a file
- * system that blocks signals computes the flag anew, and with task work to be
- * run the flag is not looked at.
+ * for a page or for the mmap lock, so that the task dies sooner. This task is
+ * dying already, and the marks on its locks must not depend on whether and when
+ * the process is killed as well. So the signal is removed from the pending ones
+ * until the walk is complete, and all accesses wait as they would without it.
+ * Clearing TIF_SIGPENDING is not sufficient: a fault handler of a file system
+ * that blocks signals recalculates the flag, and with task work pending the flag
+ * is not checked.
  *
- * A page that never comes must not keep the process from dying, though, kill
- * or no kill. From the first access of this kind on a timer runs, which makes
- * a fatal signal visible for good, or makes one. While that one is pending, a
- * kill that is meant for this task alone is dropped as a repetition. A task
- * that is exiting has no use for it. A task in an exec has, and gets no signal
- * from the timer, which starts only when it has been killed.
+ * A page that is never delivered must not prevent the exit, with or without a
+ * kill. The first access of this kind starts a timer, which makes a fatal signal
+ * visible permanently, or generates one. While a generated signal is pending, a
+ * kill that is sent to this task alone is dropped as a repetition. This does not
+ * matter for a task that is exiting, but for a task in an exec it does. There
+ * the timer generates no signal, as it is not started before a kill.
  */
 static void robust_wait_begin(struct robust_wait *wait)
 {
@@ -387,11 +398,11 @@ static bool robust_wait_again(const struct robust_wait *wait)
 }
 
 /*
- * The walk is over: leave the signals as they would be without it.
+ * The walk is complete: leave the signals as they would be without it.
  *
- * The timer's own signal goes, so that what the rest of the exit has to wait
- * for, such as the flush of a file, does not see it. But if the thread group
- * has begun to end meanwhile, the signal may stand for a kill and stays.
+ * The signal of the timer is removed, so that it does not end later waits of
+ * the exit, such as the flush of a file. But if the thread group has begun to
+ * end meanwhile, the signal may be that of a kill, and is kept.
  */
 static void robust_wait_end(struct robust_wait *wait)
 {
@@ -511,15 +522,24 @@ static __always_inline u32 robust_marked(u32 value)
 	return (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
 }
 
+static int robust_wake_word(u32 __user *word, unsigned int *woken)
+{
+	int ret = futex_wake(word, FLAGS_SHARED, 1, FUTEX_BITSET_MATCH_ANY);
+
+	if (ret > 0 && woken)
+		*woken += ret;
+	return ret < 0;
+}
+
 /* Wake a waiter of each word that futex_wake_words() has left. */
 static noinline void robust_wake_each(u32 __user **words, unsigned int nr,
+				      unsigned int *woken,
 				      struct robust_wait *wait)
 {
 	unsigned int i;
 
 	for (i = 0; i < nr; i++)
-		robust_access(wait, futex_wake(words[i], FLAGS_SHARED, 1,
-					       FUTEX_BITSET_MATCH_ANY) < 0);
+		robust_access(wait, robust_wake_word(words[i], woken));
 }
 
 /*
@@ -533,15 +553,16 @@ static noinline void robust_wake_each(u32 __user **words, unsigned int nr,
  * words and the look at those counts. So it is either counted in time or finds
  * the word changed and does not sleep.
  *
- * What became of the mark becomes of the wakeup: a key that takes a page is
- * waited for as the word was. futex_wake() fails before it wakes, if it fails.
+ * If the key of a word depends on its page, the page is waited for as for the
+ * mark. If futex_wake() fails, no waiter was woken, and it can be repeated.
  */
 static void robust_wake(struct robust_walk *walk)
 {
-	unsigned int left = futex_wake_words(walk->words, walk->nr_words);
+	unsigned int left;
 
+	left = futex_wake_words(walk->words, walk->nr_words, &walk->woken);
 	if (unlikely(left))
-		robust_wake_each(walk->words, left, walk->wait);
+		robust_wake_each(walk->words, left, &walk->woken, walk->wait);
 	walk->nr_words = 0;
 }
 
@@ -578,9 +599,9 @@ static int robust_cmpxchg_word(struct robust_walk *walk, u32 *value,
  * Replace the thread's TID in *@word by FUTEX_OWNER_DIED. Unless the word
  * cannot be reached, *@value is what it held.
  *
- * The exchange fails if another thread was faster, which it may rightfully be
- * with FUTEX_WAITERS. Each repetition counts as a visit: a thread that does
- * nothing but change the word must not keep the walk here.
+ * The exchange fails if another thread changes the word, as a waiter may do to
+ * set FUTEX_WAITERS. Each repetition counts as a visit, so that a thread that
+ * changes the word continuously cannot block the walk.
  */
 static enum robust_result robust_mark(struct robust_walk *walk,
 				      u32 __user *word, u32 *value)
@@ -605,7 +626,50 @@ static enum robust_result robust_mark(struct robust_walk *walk,
 }
 
 /*
- * Visit one entry, whatever there is to find, and go on to the next.
+ * Tell the trace events what became of a lock, and make the wakeup that is due,
+ * if there is one: whether a waiter was woken is part of what they tell.
+ *
+ * The file is looked up before the wakeup: as soon as another thread has the lock, it
+ * may unmap it.
+ */
+static void robust_record(struct robust_walk *walk, unsigned long pointer,
+			  u32 __user *word, u32 value,
+			  enum robust_result result, bool pending)
+{
+	struct robust_walk_record *record = walk->record;
+	struct robust_lock_record lock = {
+		.walk = record,
+		.address = (unsigned long)word,
+		.value = value,
+		.pending = pending,
+		.pi = robust_is_pi(pointer),
+	};
+	bool due = walk->nr_words;
+
+	if (result == ROBUST_FAULT)
+		record->faults++;
+	else if (result == ROBUST_NOT_HELD)
+		record->not_held++;
+	else
+		record->marked++;
+
+	if (result != ROBUST_MARKED && !due)
+		return;
+
+	robust_trace_locate(&lock);
+	if (due) {
+		lock.woken = walk->woken;
+		robust_wake(walk);
+		lock.woken = walk->woken - lock.woken;
+	}
+	if (result == ROBUST_MARKED)
+		robust_trace_mark(&lock);
+	else
+		robust_trace_wake(&lock);
+}
+
+/*
+ * Handle one entry of any kind, and advance to the next one.
  *
  * Return: whether there is a next one
  */
@@ -614,7 +678,8 @@ static bool robust_step(struct robust_walk *walk)
 	unsigned long pointer = walk->next, next = 0;
 	u32 __user *word = robust_word(walk, pointer);
 	bool compat = robust_compat(walk);
-	u32 value;
+	enum robust_result result;
+	u32 value = 0;
 	int ret;
 
 	/* A fault may take its time. Let no waiter wait for another's page. */
@@ -628,11 +693,18 @@ static bool robust_step(struct robust_walk *walk)
 	ret = robust_read(compat, walk->wait, &next,
 			  (void __user *)robust_link(pointer));
 
-	if (robust_link(pointer) == robust_link(walk->list->pending) ||
-	    robust_mark(walk, word, &value) != ROBUST_MARKED)
+	if (robust_link(pointer) == robust_link(walk->list->pending)) {
 		walk->misses++;
-	else if (value & FUTEX_WAITERS && !robust_is_pi(pointer))
-		walk->words[walk->nr_words++] = word;
+	} else {
+		result = robust_mark(walk, word, &value);
+		if (result != ROBUST_MARKED)
+			walk->misses++;
+		else if (value & FUTEX_WAITERS && !robust_is_pi(pointer))
+			walk->words[walk->nr_words++] = word;
+
+		if (robust_traced(walk))
+			robust_record(walk, pointer, word, value, result, false);
+	}
 
 	walk->next = robust_pointer(compat, next);
 	walk->visits++;
@@ -649,9 +721,9 @@ static bool robust_step(struct robust_walk *walk)
 	unsafe_futex_atomic_cmpxchg(ptr, oldp, new, label)
 #else
 /*
- * An architecture that cannot exchange a word within a user access window does
- * it access by access, each of which checks its address, and keeps speculation
- * out, by itself.
+ * An architecture that cannot exchange a word within a user access window uses
+ * single accesses, each of which checks its address and prevents speculation
+ * beyond it.
  */
 #define robust_window_begin(ptr, size)	true
 #define robust_window_end()		do { } while (0)
@@ -688,9 +760,9 @@ do {									\
 #endif
 
 /*
- * Links are counted in units of four bytes, to which futex words are aligned. A
- * link that is not belongs to a word that is not. Its odd bits end up on top,
- * where they make the number larger than any other.
+ * Links are counted in units of four bytes, the alignment of futex words. A
+ * misaligned link belongs to a misaligned word. Its low bits are moved to the
+ * top, which makes the number larger than that of any aligned link.
  */
 static __always_inline unsigned long robust_units(unsigned long bytes)
 {
@@ -698,11 +770,11 @@ static __always_inline unsigned long robust_units(unsigned long bytes)
 }
 
 /*
- * Find out which links the window may use: those from @link_base on, @span of
+ * Compute which links the window may use: those from @link_base on, @span of
  * them, for which link and word are both in user memory, and the sum of link
  * and offset does not wrap. One comparison, and one mask against speculation,
- * then does for the two of them. Where each access checks its address, all
- * that is left to find out is whether words are aligned.
+ * is then sufficient for both. If each access checks its address, only the
+ * alignment of the words has to be checked here.
  */
 static __always_inline void robust_set_bounds(struct robust_list_info *list,
 					      bool compat)
@@ -769,9 +841,9 @@ robust_index(const struct robust_list_info *list, unsigned long link)
  * The caller has opened a user access window. Page faults are off: what is
  * marked here is not woken yet, so nothing in here may sleep.
  *
- * Every instruction in the loop is paid for each lock that is held. So @compat
- * and @flags are constants, and a pointer is taken apart into its link and its
- * PI bit no sooner than needed.
+ * The loop is executed for each lock. For this reason @compat and @flags are
+ * constants, and link and PI bit are extracted from a pointer only where they
+ * are used.
  *
  * The word is read before the exchange. Not all memory that can be read has
  * atomic operations, on x86 an exchange that fails writes the word back, and
@@ -895,8 +967,8 @@ static void robust_window(struct robust_walk *walk, unsigned int steps)
 }
 
 /*
- * Whether there is another entry to visit, and reason to. NULL leads to no
- * lock: the list is broken there.
+ * Whether there is another entry, and no limit is reached. NULL is not an
+ * entry: the list is broken there.
  */
 static bool robust_more(const struct robust_walk *walk)
 {
@@ -907,10 +979,12 @@ static bool robust_more(const struct robust_walk *walk)
 }
 
 /*
- * Walk on to the end, batch by batch: the window as far as it comes, then a
- * step.
+ * Walk to the end of the list in batches: as far as possible in the window, then
+ * a single step.
+ *
+ * Return: false if it ended at a link that cannot be read
  */
-static void robust_walk_entries(struct robust_walk *walk)
+static bool robust_walk_entries(struct robust_walk *walk)
 {
 	bool more = true;
 	unsigned int stop;
@@ -928,22 +1002,25 @@ static void robust_walk_entries(struct robust_walk *walk)
 		if (walk->visits >= stop)
 			cond_resched();
 	}
+	return more;
 }
 
 /*
  * Mark the lock that was being locked or unlocked. If the thread does not hold
- * it, it may owe a wakeup, see [1] and [7] above. Only an owner that finds
- * FUTEX_WAITERS when it unlocks makes that wakeup.
+ * it, a wakeup may be missing, see [1] and [7] above. Of other threads, only an
+ * owner that finds FUTEX_WAITERS at its unlock makes that wakeup.
  */
 static void robust_release_pending(struct robust_walk *walk)
 {
 	unsigned long pointer = walk->list->pending;
 	u32 __user *word = robust_word(walk, pointer);
+	enum robust_result result;
 	bool wake = false;
-	u32 value;
+	u32 value = 0;
 
 	walk->visits = 0;
-	switch (robust_mark(walk, word, &value)) {
+	result = robust_mark(walk, word, &value);
+	switch (result) {
 	case ROBUST_MARKED:
 		wake = value & FUTEX_WAITERS;
 		break;
@@ -954,10 +1031,12 @@ static void robust_release_pending(struct robust_walk *walk)
 		break;
 	}
 
-	if (wake && !robust_is_pi(pointer)) {
+	if (wake && !robust_is_pi(pointer))
 		walk->words[walk->nr_words++] = word;
+	if (robust_traced(walk))
+		robust_record(walk, pointer, word, value, result, true);
+	if (walk->nr_words)
 		robust_wake(walk);
-	}
 }
 
 /*
@@ -1053,35 +1132,62 @@ robust_walk_at_hand(const struct robust_list_info *list, bool compat,
 /*
  * Read the head field by field, and wait for each. A pointer that cannot be
  * read leads to no lock. Without the offset no futex word can be found.
+ *
+ * Return: whether the list can be walked, or there is none
  */
-static void robust_read_fields(struct robust_list_info *list, bool compat,
+static bool robust_read_fields(struct robust_list_info *list, bool compat,
 			       struct robust_wait *wait)
 {
+	bool readable = true;
+
 	if (!list->end)
-		return;
+		return true;
 	if (robust_read(compat, wait, &list->pending,
 			robust_field(compat, list->end, 2)))
 		list->pending = 0;
 	if (robust_read(compat, wait, &list->first,
-			robust_field(compat, list->end, 0)))
+			robust_field(compat, list->end, 0))) {
 		list->first = 0;
+		readable = false;
+	}
 	if (robust_read(compat, wait, &list->futex_offset,
 			robust_field(compat, list->end, 1))) {
 		list->first = 0;
 		list->pending = 0;
+		readable = false;
 	}
 
 	list->first = robust_pointer(compat, list->first);
 	list->pending = robust_pointer(compat, list->pending);
 	robust_set_bounds(list, compat);
 	list->tid = robust_tid();
+	return readable;
 }
 
-/* Walk the list from @next on, where @visits locks were marked before. */
+/* Why the walk of a list ended, for its trace event. */
+static enum robust_end robust_end_reason(const struct robust_walk *walk)
+{
+	if (walk->record->unreadable)
+		return walk->wait->armed && walk->wait->expired ?
+		       ROBUST_END_TIME : ROBUST_END_LINK;
+	if (robust_link(walk->next) == walk->list->end)
+		return ROBUST_END_LIST;
+	if (!robust_link(walk->next))
+		return ROBUST_END_NULL;
+	if (walk->misses >= ROBUST_LIST_LIMIT)
+		return ROBUST_END_TRIES;
+	return ROBUST_END_VISITS;
+}
+
+/*
+ * Walk the list from @next on, where @visits locks were marked before. If
+ * @record is not NULL, it gets what the trace event of the walk tells.
+ */
 static noinline void robust_walk_on(const struct robust_list_info *list,
 				    bool compat, unsigned long next,
 				    unsigned int visits,
-				    struct robust_wait *wait)
+				    struct robust_wait *wait,
+				    struct robust_walk_record *record)
 {
 	u32 __user *words[ROBUST_BATCH];
 	struct robust_walk walk = {
@@ -1091,11 +1197,42 @@ static noinline void robust_walk_on(const struct robust_list_info *list,
 		.next = next,
 		.visits = visits,
 		.words = words,
+		.record = record,
 	};
+	bool readable;
 
-	robust_walk_entries(&walk);
+	readable = robust_walk_entries(&walk);
+	if (robust_traced(&walk)) {
+		record->unreadable |= !readable;
+		record->reason = robust_end_reason(&walk);
+		record->visits = walk.visits;
+	}
 	if (robust_link(list->pending))
 		robust_release_pending(&walk);
+	if (robust_traced(&walk))
+		record->woken = walk.woken;
+}
+
+/* Walk the list entry by entry, with trace events. */
+static void robust_walk_traced(struct robust_list_info *list, bool compat,
+			       bool readable, struct robust_wait *wait)
+{
+	struct robust_walk_record record = {
+		.head = list->end,
+		.tid = list->tid,
+		.compat = compat,
+		.unreadable = !readable,
+	};
+
+	if (!list->end ||
+	    (robust_link(list->first) == list->end && !robust_link(list->pending)))
+		return;
+
+	/* No link is for the window. */
+	list->span = 0;
+	robust_trace_begin(&record);
+	robust_walk_on(list, compat, list->first, 0, wait, &record);
+	robust_trace_end(&record);
 }
 
 /* A few more locks with waiters, behind the one whose word is @word. */
@@ -1108,9 +1245,9 @@ robust_walk_few(const struct robust_list_info *list, bool compat,
 
 	words[nr_words++] = word;
 	done = robust_runs(list, compat, next, ROBUST_FEW - 1, words, &nr_words);
-	nr_words = futex_wake_words(words, nr_words);
+	nr_words = futex_wake_words(words, nr_words, NULL);
 	if (unlikely(nr_words))
-		robust_wake_each(words, nr_words, wait);
+		robust_wake_each(words, nr_words, NULL, wait);
 	return done;
 }
 
@@ -1142,19 +1279,19 @@ static __always_inline void robust_walk(bool compat, unsigned long head,
 		done = robust_link(next) == head && !robust_link(pending);
 	}
 
-	if (unlikely(!done || (word && futex_wake_words(&word, 1)))) {
+	if (unlikely(!done || (word && futex_wake_words(&word, 1, NULL)))) {
 		/* A copy, so that the original can be in registers */
 		struct robust_list_info copy = list;
 		struct robust_wait wait = { .armed = false };
 
 		if (done) {
-			robust_wake_each(&word, 1, &wait);
+			robust_wake_each(&word, 1, NULL, &wait);
 		} else if (word) {
 			visits += robust_walk_few(&copy, compat, &next, word, &wait);
 			done = robust_link(next) == head && !robust_link(pending);
 		}
 		if (!done)
-			robust_walk_on(&copy, compat, next, visits, &wait);
+			robust_walk_on(&copy, compat, next, visits, &wait, NULL);
 		robust_wait_end(&wait);
 	}
 }
@@ -1174,7 +1311,8 @@ static noinline void robust_walk_compat(unsigned long head, unsigned long first,
 }
 
 /*
- * Walk both lists of a thread that has two, or one whose head was not at hand.
+ * Walk both lists of a thread that has two, or one whose head was not at hand, or
+ * any that is traced.
  *
  * All of a head is read before anything is marked: once its locks are marked, a
  * thread that shares the memory may believe this one is gone.
@@ -1185,20 +1323,29 @@ static noinline void robust_walk_lists(unsigned long head,
 	struct robust_list_info compat_list = { .end = compat_head };
 	struct robust_list_info list = { .end = head };
 	struct robust_wait wait = { .armed = false };
+	bool readable, compat_readable = true;
 
-	robust_read_fields(&list, false, &wait);
+	readable = robust_read_fields(&list, false, &wait);
 	if (IS_ENABLED(CONFIG_COMPAT))
-		robust_read_fields(&compat_list, true, &wait);
+		compat_readable = robust_read_fields(&compat_list, true, &wait);
 
-	robust_walk_on(&list, false, list.first, 0, &wait);
-	if (IS_ENABLED(CONFIG_COMPAT))
-		robust_walk_on(&compat_list, true, compat_list.first, 0, &wait);
+	if (robust_tracing()) {
+		robust_walk_traced(&list, false, readable, &wait);
+		if (IS_ENABLED(CONFIG_COMPAT))
+			robust_walk_traced(&compat_list, true, compat_readable,
+					   &wait);
+	} else {
+		robust_walk_on(&list, false, list.first, 0, &wait, NULL);
+		if (IS_ENABLED(CONFIG_COMPAT))
+			robust_walk_on(&compat_list, true, compat_list.first, 0,
+				       &wait, NULL);
+	}
 	robust_wait_end(&wait);
 }
 
 /*
- * Hardly any thread dies with a lock, but each one of a C library that has
- * robust mutexes has registered a list. Return early if the list is empty.
+ * Few threads die with a lock held, but a C library with robust mutexes
+ * registers a list for each thread. Return early if the list is empty.
  */
 static __always_inline void robust_exit(unsigned long head, bool compat)
 {
@@ -1214,7 +1361,6 @@ static __always_inline void robust_exit(unsigned long head, bool compat)
 		robust_walk_native(head, first, offset, pending);
 }
 
-#ifdef CONFIG_COMPAT
 /* A 32-bit program has this list alone, and hardly any program has both. */
 static noinline void robust_exit_compat(unsigned long head,
 					unsigned long compat_head)
@@ -1224,7 +1370,6 @@ static noinline void robust_exit_compat(unsigned long head,
 	else
 		robust_walk_lists(head, compat_head);
 }
-#endif
 
 /**
  * exit_robust_list() - Mark the locks that this thread leaves behind
@@ -1240,17 +1385,19 @@ static noinline void robust_exit_compat(unsigned long head,
 void exit_robust_list(struct task_struct *tsk)
 {
 	unsigned long head = (unsigned long)tsk->robust_list;
-#ifdef CONFIG_COMPAT
-	unsigned long compat_head = (unsigned long)tsk->compat_robust_list;
-#endif
+	unsigned long compat_head = 0;
 
 	WRITE_ONCE(tsk->robust_list, NULL);
 #ifdef CONFIG_COMPAT
-	if (unlikely(compat_head)) {
+	compat_head = (unsigned long)tsk->compat_robust_list;
+	if (unlikely(compat_head))
 		WRITE_ONCE(tsk->compat_robust_list, NULL);
-		robust_exit_compat(head, compat_head);
-		return;
-	}
 #endif
-	robust_exit(head, false);
+
+	if (robust_tracing())
+		robust_walk_lists(head, compat_head);
+	else if (unlikely(compat_head))
+		robust_exit_compat(head, compat_head);
+	else
+		robust_exit(head, false);
 }

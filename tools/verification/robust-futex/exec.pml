@@ -130,11 +130,11 @@ inline exec_walk()
 {
 	walk(true);
 	atomic {
-#ifdef KILL_HIDDEN
+#ifdef EXEC_LOSES_KILL
 		killed[me] = false;
 #endif
 		witness(EXEC_KILLED_IN_ITS_WALK, killed[me]);
-#if !defined(EXEC_KEEPS_THE_64_BIT_LIST) && !defined(EXEC_FORGETS_TO_WALK)
+#if !defined(EXEC_KEEPS_NATIVE_LIST) && !defined(EXEC_DOES_NOT_WALK)
 		list[me] = 0
 #endif
 	}
@@ -205,7 +205,7 @@ again:
 
 	/* The thread that execs owns the lock. */
 exec:
-#ifdef EXEC_BEFORE_THE_PROGRAM_IS_FOUND
+#ifdef EXEC_WALKS_BEFORE_OPEN
 	exec_walk();
 #endif
 	if
@@ -218,7 +218,7 @@ exec:
 	:: true
 	:: killed[me] -> goto dying
 	fi;
-#ifdef EXEC_BEFORE_THE_OTHERS_ARE_DEAD
+#ifdef EXEC_WALKS_BEFORE_SIBLINGS_DEAD
 	exec_walk();
 #endif
 	/* [exec] de_thread(): kill the sibling, and wait until it is dead. */
@@ -233,14 +233,14 @@ exec:
 	/* [exec] de_thread(): not the leader, which is a zombie by now */
 	if
 	:: me == 1 ->
-#if !defined(EXEC_AFTER_THE_CHANGE_OF_THE_TID) && !defined(EXEC_FORGETS_TO_WALK)
+#if !defined(EXEC_WALKS_AFTER_TID_CHANGE) && !defined(EXEC_DOES_NOT_WALK)
 		exec_walk();
 #endif
 		tid[me] = tid[0]
 	:: me == 0
 	fi;
 	/* [release] exec_mmap(): leave the memory of the old program. */
-#ifndef EXEC_FORGETS_TO_WALK
+#ifndef EXEC_DOES_NOT_WALK
 	exec_walk();
 #endif
 	/* [exec] From here to the credentials exec_update_lock is held. */
@@ -310,7 +310,7 @@ proctype asker(byte whom)
 	byte checked, answer;
 
 	/* Readers do not exclude each other; there is one only. */
-#ifndef LIST_READ_LONG_AFTER_THE_CHECK
+#ifndef GET_READS_LIST_AFTER_UNLOCK
 	atomic { !update_lock -> update_lock = true };
 #endif
 	checked = program;
@@ -323,7 +323,7 @@ proctype asker(byte whom)
 		}
 	:: checked == 2
 	fi;
-#ifndef LIST_READ_LONG_AFTER_THE_CHECK
+#ifndef GET_READS_LIST_AFTER_UNLOCK
 	update_lock = false
 #endif
 }

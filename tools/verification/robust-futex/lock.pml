@@ -171,7 +171,7 @@ inline futex_wake(l, all, why)
 #define MARKED(value)	(((value) & WAITERS) | OWNER_DIED)
 #endif
 
-#if defined(WAKES_NONE) || defined(WAKES_BEFORE_IT_MARKS)
+#if defined(WAKES_NONE) || defined(WAKES_BEFORE_MARK)
 #define WAKES(value)	false
 #elif defined(WAKES_WITHOUT_THE_WAITERS_BIT)
 #define WAKES(value)	true
@@ -284,7 +284,7 @@ inline step()
 #else
 	:: true ->
 #endif
-#ifdef WAKES_BEFORE_IT_MARKS
+#ifdef WAKES_BEFORE_MARK
 		if
 		:: word[entry] == (MY_TID | WAITERS) -> words = words | (1 << entry)
 		:: else
@@ -424,7 +424,7 @@ again:
 
 waiting:
 	/* [wait] futex_q_lock(): be counted, then lock the bucket */
-#ifndef SLEEPERS_COUNTED_LATE
+#ifndef WAITER_COUNTED_AFTER_READ
 	counter[lock]++;
 #endif
 	atomic { !bucket_locked[lock] -> bucket_locked[lock] = true };
@@ -433,7 +433,7 @@ waiting:
 	:: atomic {
 		word[lock] != value ->
 		bucket_locked[lock] = false;
-#ifndef SLEEPERS_COUNTED_LATE
+#ifndef WAITER_COUNTED_AFTER_READ
 		counter[lock]--
 #endif
 	}; goto woken_up
@@ -445,7 +445,7 @@ waiting:
 		bucket_locked[lock] = false;
 		value = 0;
 		promise(no_waiter_sleeps_for_ever, SOME_RUN)
-#ifdef SLEEPERS_COUNTED_LATE
+#ifdef WAITER_COUNTED_AFTER_READ
 	};
 	atomic {
 		counter[lock]++

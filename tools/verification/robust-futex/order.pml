@@ -215,7 +215,7 @@ proctype owner()
 proctype other()
 {
 	/* [wait] futex_q_lock() */
-#ifndef SLEEPERS_COUNTED_LATE
+#ifndef WAITER_COUNTED_AFTER_READ
 	atomic {
 		may_exchange(OTHER, COUNTER);
 		exchange(OTHER, COUNTER, memory[COUNTER] + 1)
@@ -229,7 +229,7 @@ proctype other()
 	if
 	:: memory[WORD] == OWNED ->
 		queued = true;
-#ifdef SLEEPERS_COUNTED_LATE
+#ifdef WAITER_COUNTED_AFTER_READ
 		atomic {
 			may_exchange(OTHER, COUNTER);
 			exchange(OTHER, COUNTER, memory[COUNTER] + 1)

@@ -532,7 +532,7 @@ static void *hold_as_thread(void *arg)
 	return NULL;
 }
 
-/* Threads of one process have no secrets from each other, dumpable or not. */
+/* A thread may query other threads of its own process, dumpable or not. */
 TEST_F(process, not_dumpable_own_threads)
 {
 	struct victim *victim = self->victim;

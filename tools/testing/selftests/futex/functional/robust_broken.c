@@ -251,7 +251,7 @@ TEST_F(pointer, pending)
 	EXPECT_EQ((size_t)NR_LOCKS, count(self->locks, NR_LOCKS, MARKED));
 }
 
-/* Registering takes any address, and death gets over every one of them. */
+/* Any address can be registered, and none of them does harm at exit. */
 TEST_F(pointer, registered)
 {
 	self->victim->registered = self->bad;

@@ -772,8 +772,8 @@ TEST(waiter_in_pid_namespace)
 }
 
 /*
- * What no kernel can do: two threads with one TID, in two PID namespaces, look
- * the same in a word. So the lock of one is marked when the other dies, but only
+ * A limit of the interface: two threads with the same TID in two PID namespaces
+ * cannot be distinguished by a word. So the lock of one is marked when the other dies, but only
  * if the dying one's own list leads to that lock, as it does while it waits.
  */
 TEST(equal_tids_in_two_pid_namespaces)
@@ -1093,8 +1093,8 @@ TEST_F(locks, last_waiter_woken)
 }
 
 /*
- * The walk is bounded by progress: 2048 entries that are not the thread's are
- * what it bears. A lock behind fewer of them is marked.
+ * The walk is bounded by progress: it ends after 2048 entries that are not the
+ * thread's. A lock behind fewer of them is marked.
  */
 TEST_F(list, below_miss_limit)
 {

@@ -539,7 +539,7 @@ static void await_and_go_on(struct shared *shared)
 	pthread_mutex_unlock(&shared->mutex);
 }
 
-/* The first one gets the mutex from the living, each other one from the dead */
+/* The first waiter gets the mutex by an unlock, each other one by EOWNERDEAD */
 static void await_and_die(struct shared *shared)
 {
 	if (await_condition(shared) != (shared->acquired ? EOWNERDEAD : 0))
@@ -629,7 +629,7 @@ TEST_F(condition, eownerdead)
 	EXPECT_EQ(0U, self->shared->failed);
 }
 
-/* This news goes before that of the time limit. */
+/* EOWNERDEAD takes precedence over ETIMEDOUT. */
 TEST_F(condition, eownerdead_timeout)
 {
 	ASSERT_TRUE(start_sleepers(self->shared, self->pids, 1,
@@ -669,7 +669,7 @@ TEST_F(condition, waiter_killed_relocking)
 	EXPECT_EQ(0, acquire(&self->shared->mutex, TIMEDLOCK));
 }
 
-/* Once it has the mutex back it is an owner, and its death is one's. */
+/* A waiter that has reacquired the mutex is its owner: its death is reported. */
 TEST_F(condition, owners_die_in_turn)
 {
 	ASSERT_TRUE(start_sleepers(self->shared, self->pids, NR_WAITERS,

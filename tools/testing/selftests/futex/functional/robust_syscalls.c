@@ -358,8 +358,8 @@ TEST_F(process, eperm_writes_nothing)
 }
 
 /*
- * It is the real user that counts, not the one that a program acts for at the
- * moment: root that has put on another effective user still reads root's.
+ * The real user ID is checked, not the effective one: root may query a process
+ * of root while it has another effective user ID.
  */
 TEST_F(process, real_credentials)
 {

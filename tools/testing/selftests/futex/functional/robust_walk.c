@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * How the kernel behaves while it walks a list: it goes on to the end however
- * long the list is, lets others run meanwhile, waits for pages that are slow to
- * come, and is not put off by a kill.
+ * How the kernel walks a list: it reaches the end of a list of any length, lets
+ * other tasks run meanwhile, waits for pages that are not present, and is not
+ * affected by a kill.
  */
 #include <fcntl.h>
 #include <poll.h>

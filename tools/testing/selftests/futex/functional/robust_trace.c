@@ -1,0 +1,1016 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The trace events of robust futexes: robust_mark, robust_wake and robust_walk.
+ *
+ * Each test makes an instance of tracefs for itself, enables the events there,
+ * lets a victim die, and compares every field with what the victim was and did.
+ */
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "robust.h"
+
+#define TRACEFS		"/sys/kernel/tracing"
+
+/* More than any test has; those with more look at the last ones only */
+#define NR_EVENTS	64
+
+/* Has a space and is as long as a name can be */
+#define NAME		"robust = victim"
+
+/* One of the three, as its line in the trace says */
+struct event {
+	char name[16];
+	char comm[32];
+	char reason[16];
+	unsigned long long pid, tgid, tid, exec, signal, status;
+	unsigned long long address, value, compat, pending, pi, woken;
+	unsigned long long major, minor, ino, offset;
+	unsigned long long head, marked, not_held, faults, visits, time;
+};
+
+/* What each test has: an instance, a victim, locks for it and what was traced */
+struct tracing {
+	char instance[64];
+	struct victim *victim;
+	struct robust_lock *locks;
+	struct event events[NR_EVENTS];
+	int nr_events;
+};
+
+static bool write_file(const char *directory, const char *name, const char *text)
+{
+	ssize_t len = strlen(text);
+	char path[192];
+	bool written;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	written = write(fd, text, len) == len;
+	close(fd);
+	return written;
+}
+
+static bool enable_event(const char *instance, const char *event, bool on)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "events/futex/%s/enable", event);
+	return write_file(instance, name, on ? "1" : "0");
+}
+
+static bool enable_all(const char *instance, bool on)
+{
+	return write_file(instance, "events/futex/enable", on ? "1" : "0");
+}
+
+#define NR_LOCKS	8
+
+static void tracing_setup(struct __test_metadata *_metadata, struct tracing *self)
+{
+	REQUIRE_ROBUST_LIST();
+
+	if (access(TRACEFS "/instances", W_OK))
+		mount("tracefs", TRACEFS, "tracefs", 0, NULL);
+	if (access(TRACEFS "/instances", W_OK))
+		SKIP_TEST("needs tracefs, and root");
+	if (access(TRACEFS "/events/futex/robust_mark", F_OK))
+		SKIP_TEST("the kernel has no trace events of robust futexes");
+
+	snprintf(self->instance, sizeof(self->instance), TRACEFS "/instances/robust_%d",
+		 getpid());
+	ASSERT_EQ(0, mkdir(self->instance, 0700));
+	ASSERT_TRUE(enable_all(self->instance, true));
+
+	self->victim = victim_alloc();
+	self->locks = shared_memory(NR_LOCKS * sizeof(*self->locks));
+	ASSERT_TRUE(self->victim && self->locks);
+}
+
+static void tracing_end(struct __test_metadata *_metadata, struct tracing *self)
+{
+	victim_clean(self->victim);
+	enable_all(self->instance, false);
+	EXPECT_EQ(0, rmdir(self->instance));
+}
+
+/* The number behind "NAME=" in @line; ~0 if there is none */
+static unsigned long long number(const char *line, const char *name)
+{
+	char *end, pattern[32];
+	const char *found;
+	unsigned long long value;
+
+	snprintf(pattern, sizeof(pattern), " %s=", name);
+	found = strstr(line, pattern);
+	if (!found)
+		return ~0ULL;
+	found += strlen(pattern);
+	value = strtoull(found, &end, 0);
+	return end == found ? ~0ULL : value;
+}
+
+static void parse_dev(struct event *event, const char *line)
+{
+	const char *dev = strstr(line, " dev=");
+	unsigned int major, minor;
+
+	if (dev && sscanf(dev, " dev=%u:%u", &major, &minor) == 2) {
+		event->major = major;
+		event->minor = minor;
+	}
+}
+
+/* @line begins with the name of the event */
+static bool parse(struct event *event, const char *line)
+{
+	const char *rest;
+
+	memset(event, 0xff, sizeof(*event));
+	if (sscanf(line, "%15[a-z_]: comm=", event->name) != 1)
+		return false;
+	line = strstr(line, "comm=");
+	rest = line ? strstr(line, " pid=") : NULL;
+	if (!rest || rest - line - 5 >= (long)sizeof(event->comm))
+		return false;
+	snprintf(event->comm, sizeof(event->comm), "%.*s", (int)(rest - line - 5), line + 5);
+
+	event->pid = number(rest, "pid");
+	event->tgid = number(rest, "tgid");
+	event->tid = number(rest, "tid");
+	event->exec = number(rest, "exec");
+	event->signal = number(rest, "signal");
+	event->status = number(rest, "status");
+	event->compat = number(rest, "compat");
+	event->woken = number(rest, "woken");
+	if (!strcmp(event->name, "robust_walk")) {
+		event->head = number(rest, "head");
+		event->marked = number(rest, "marked");
+		event->not_held = number(rest, "not_held");
+		event->faults = number(rest, "faults");
+		event->visits = number(rest, "visits");
+		event->time = number(rest, "time");
+		rest = strstr(rest, " reason=");
+		return rest && sscanf(rest, " reason=%15s", event->reason) == 1;
+	}
+	event->address = number(rest, "address");
+	event->value = number(rest, "value");
+	event->pending = number(rest, "pending");
+	event->pi = number(rest, "pi");
+	event->ino = number(rest, "ino");
+	event->offset = number(rest, "offset");
+	parse_dev(event, rest);
+	return true;
+}
+
+/*
+ * Read the events of tasks of the process @tgid, the last NR_EVENTS of them in
+ * their order.
+ *
+ * Return: how many there were, or -1 if a line cannot be understood
+ */
+static int read_events(const char *instance, struct event *events, pid_t tgid)
+{
+	char path[96], line[512], *found;
+	struct event event;
+	int nr = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/trace", instance);
+	file = fopen(path, "r");
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file)) {
+		found = line[0] == '#' ? NULL : strstr(line, ": robust_");
+		if (!found)
+			continue;
+		if (!parse(&event, found + 2)) {
+			nr = -1;
+			break;
+		}
+		if (event.tgid != (unsigned long long)tgid)
+			continue;
+		if (nr >= NR_EVENTS)
+			memmove(events, events + 1, (NR_EVENTS - 1) * sizeof(*events));
+		events[nr < NR_EVENTS ? nr : NR_EVENTS - 1] = event;
+		nr++;
+	}
+	fclose(file);
+	return nr;
+}
+
+/* How the victim ends */
+enum ending {
+	KILLED,
+	EXITED,
+	FAULTED,
+	THREAD,
+	EXEC,
+	EXEC_BY_THREAD,
+};
+
+static enum ending *ending_of(struct victim *victim)
+{
+	return victim->data;
+}
+
+static void set_name(void)
+{
+	prctl(PR_SET_NAME, NAME);
+}
+
+static void *end_in_thread(void *arg)
+{
+	struct victim *victim = arg;
+
+	set_name();
+	victim_hold(victim);
+	if (*ending_of(victim) == EXEC_BY_THREAD)
+		victim_exec();
+	/* Not the process, and no handler of the C library */
+	syscall(SYS_exit, 5);
+	return NULL;
+}
+
+static void run_ending(struct victim *victim)
+{
+	enum ending ending = *ending_of(victim);
+
+	if (ending == THREAD || ending == EXEC_BY_THREAD) {
+		if (!start_small_thread(end_in_thread, victim))
+			_exit(KSFT_FAIL);
+		for (;;)
+			pause();
+	}
+
+	set_name();
+	victim_hold(victim);
+	if (ending == EXITED)
+		_exit(3);
+	if (ending == EXEC)
+		victim_exec();
+	if (ending == FAULTED)
+		signal(SIGSEGV, SIG_DFL);
+	kill(getpid(), ending == FAULTED ? SIGSEGV : SIGKILL);
+}
+
+static const struct {
+	const char *name;
+	enum ending ending;
+	unsigned int exec;
+	unsigned int signal;
+	unsigned int status;
+} endings[] = {
+	{ "killed", KILLED, 0, SIGKILL, 0 },
+	{ "exited", EXITED, 0, 0, 3 },
+	{ "segmentation fault", FAULTED, 0, SIGSEGV, 0 },
+	{ "thread", THREAD, 0, 0, 5 },
+	{ "exec", EXEC, 1, 0, 0 },
+	{ "exec by a thread", EXEC_BY_THREAD, 1, 0, 0 },
+};
+
+/* Let the victim die, and read what was traced about its process */
+static void die_traced(struct __test_metadata *_metadata, struct tracing *self)
+{
+	pid_t tgid = self->victim->pid;
+
+	ASSERT_TRUE(victim_die(self->victim));
+	self->nr_events = read_events(self->instance, self->events, tgid);
+}
+
+FIXTURE(trace)
+{
+	struct tracing tracing;
+};
+
+FIXTURE_SETUP(trace)
+{
+	tracing_setup(_metadata, &self->tracing);
+}
+
+FIXTURE_TEARDOWN(trace)
+{
+	tracing_end(_metadata, &self->tracing);
+}
+
+/* Who it was and how it ended, in the events of a lock and of the walk */
+TEST_F(trace, owner)
+{
+	struct tracing *tracing = &self->tracing;
+	struct victim *victim = tracing->victim;
+	enum ending *ending = shared_memory(sizeof(*ending));
+	unsigned int i;
+	int j;
+
+	ASSERT_NE(NULL, ending);
+	victim->data = ending;
+	victim->run = run_ending;
+
+	for (i = 0; i < ARRAY_SIZE(endings); i++) {
+		struct event *event = tracing->events;
+		pid_t pid;
+
+		TH_LOG("%s", endings[i].name);
+		*ending = endings[i].ending;
+		ASSERT_TRUE(victim_start(victim));
+		pid = victim->pid;
+		hold(tracing->locks, 1, victim->tid);
+		link_locks(&victim->head, tracing->locks, 1);
+		if (*ending == THREAD || *ending == EXEC_BY_THREAD)
+			ASSERT_NE((__u32)pid, victim->tid);
+
+		die_traced(_metadata, tracing);
+		EXPECT_EQ(MARKED, tracing->locks[0].word);
+		ASSERT_EQ(2, tracing->nr_events);
+		EXPECT_STREQ("robust_mark", event[0].name);
+		EXPECT_STREQ("robust_walk", event[1].name);
+		for (j = 0; j < 2; j++) {
+			EXPECT_STREQ(NAME, event[j].comm);
+			EXPECT_EQ(victim->tid, event[j].pid);
+			EXPECT_EQ(pid, event[j].tgid);
+			EXPECT_EQ(victim->tid, event[j].tid);
+			EXPECT_EQ(endings[i].exec, event[j].exec);
+			EXPECT_EQ(endings[i].signal, event[j].signal);
+			EXPECT_EQ(endings[i].status, event[j].status);
+			/* A 32-bit program cannot easily find out which kernel it has */
+			if (sizeof(long) == 8)
+				EXPECT_EQ(0U, event[j].compat);
+		}
+		victim_clean(victim);
+	}
+}
+
+/* The TID is that of the words, in the owner's PID namespace; pid is not */
+static void run_in_pid_namespace(struct victim *victim)
+{
+	pid_t pid;
+
+	if (unshare(CLONE_NEWPID))
+		_exit(KSFT_SKIP);
+	pid = fork();
+	if (!pid) {
+		prepare_child();
+		victim_hold(victim);
+		_exit(0);
+	}
+	/* Where the test learns the PID that it has here */
+	*(pid_t *)victim->data = pid;
+	waitpid(pid, NULL, 0);
+	_exit(0);
+}
+
+TEST_F(trace, pid_namespace)
+{
+	struct tracing *tracing = &self->tracing;
+	struct victim *victim = tracing->victim;
+	pid_t *pid = shared_memory(sizeof(*pid));
+	bool started;
+
+	ASSERT_NE(NULL, pid);
+	victim->data = pid;
+	victim->run = run_in_pid_namespace;
+	started = victim_start(victim);
+	if (!started && WIFEXITED(victim->status) &&
+	    WEXITSTATUS(victim->status) == KSFT_SKIP)
+		SKIP(return, "needs root and PID namespaces");
+	ASSERT_TRUE(started && happens(*pid));
+	ASSERT_EQ(1U, victim->tid);
+	hold(tracing->locks, 1, victim->tid);
+	link_locks(&victim->head, tracing->locks, 1);
+
+	ASSERT_TRUE(victim_die(victim));
+	ASSERT_EQ(2, read_events(tracing->instance, tracing->events, *pid));
+	EXPECT_EQ(1U, tracing->events[0].tid);
+	EXPECT_EQ(*pid, tracing->events[0].pid);
+	EXPECT_EQ(1U, tracing->events[1].tid);
+	EXPECT_EQ(*pid, tracing->events[1].pid);
+}
+
+/* What became of one lock */
+FIXTURE(trace_lock)
+{
+	struct tracing tracing;
+	struct waiters waiters;
+};
+
+FIXTURE_VARIANT(trace_lock)
+{
+	/* Held by the victim with these bits; otherwise the word is just that */
+	bool held;
+	__u32 bits;
+	bool pending;
+	bool pi;
+	bool waiter;
+	/* The event; NULL if there must be none */
+	const char *event;
+	unsigned int woken;
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, held) {
+	.held = true,
+	.event = "robust_mark",
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, waiters_bit) {
+	.held = true,
+	.bits = FUTEX_WAITERS,
+	.event = "robust_mark",
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, waiter) {
+	.held = true,
+	.bits = FUTEX_WAITERS,
+	.waiter = true,
+	.event = "robust_mark",
+	.woken = 1,
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, held_pi) {
+	.held = true,
+	.bits = FUTEX_WAITERS,
+	.pi = true,
+	.event = "robust_mark",
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, pending) {
+	.held = true,
+	.pending = true,
+	.event = "robust_mark",
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, pending_waiter) {
+	.held = true,
+	.bits = FUTEX_WAITERS,
+	.pending = true,
+	.waiter = true,
+	.event = "robust_mark",
+	.woken = 1,
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, pending_pi) {
+	.held = true,
+	.pending = true,
+	.pi = true,
+	.event = "robust_mark",
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, released) {
+	.pending = true,
+	.event = "robust_wake",
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, released_waiter) {
+	.pending = true,
+	.waiter = true,
+	.event = "robust_wake",
+	.woken = 1,
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, released_pi) {
+	.pending = true,
+	.pi = true,
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, not_held) {
+	.bits = OTHER_TID | FUTEX_WAITERS,
+};
+
+FIXTURE_VARIANT_ADD(trace_lock, pending_not_held) {
+	.bits = OTHER_TID | FUTEX_WAITERS,
+	.pending = true,
+};
+
+FIXTURE_SETUP(trace_lock)
+{
+	tracing_setup(_metadata, &self->tracing);
+}
+
+FIXTURE_TEARDOWN(trace_lock)
+{
+	tracing_end(_metadata, &self->tracing);
+}
+
+TEST_F(trace_lock, event)
+{
+	struct tracing *tracing = &self->tracing;
+	struct victim *victim = tracing->victim;
+	struct robust_lock *lock = &tracing->locks[1];
+	struct event *event = tracing->events;
+	bool marked = variant->held;
+	struct robust_list *entry;
+	int nr = 0;
+
+	ASSERT_TRUE(victim_start(victim));
+	lock->word = variant->bits | (variant->held ? victim->tid : 0);
+	entry = variant->pi ? pi_entry(lock) : &lock->entry;
+	if (variant->pending) {
+		victim->head.list_op_pending = entry;
+	} else {
+		victim->head.list.next = entry;
+		lock->entry.next = &victim->head.list;
+	}
+	if (variant->waiter)
+		ASSERT_TRUE(start_waiters(&self->waiters, &lock->word, 1));
+
+	die_traced(_metadata, tracing);
+	if (variant->waiter)
+		EXPECT_EQ((int)variant->woken, woken(&self->waiters));
+	ASSERT_EQ(variant->event ? 2 : 1, tracing->nr_events);
+	if (variant->event) {
+		EXPECT_STREQ(variant->event, event->name);
+		EXPECT_EQ((uintptr_t)&lock->word, event->address);
+		EXPECT_EQ(variant->bits | (marked ? victim->tid : 0), event->value);
+		EXPECT_EQ(variant->pending, event->pending);
+		EXPECT_EQ(variant->pi, event->pi);
+		EXPECT_EQ(variant->woken, event->woken);
+		nr++;
+	}
+	EXPECT_STREQ("robust_walk", event[nr].name);
+	EXPECT_EQ((uintptr_t)&victim->head, event[nr].head);
+	EXPECT_EQ(marked, event[nr].marked);
+	EXPECT_EQ(!marked, event[nr].not_held);
+	EXPECT_EQ(variant->woken, event[nr].woken);
+	EXPECT_EQ(0U, event[nr].faults);
+	EXPECT_EQ(!variant->pending, event[nr].visits);
+	EXPECT_STREQ("end", event[nr].reason);
+}
+
+/* What identifies a lock in another process: the file that its word is in */
+FIXTURE(trace_place)
+{
+	struct tracing tracing;
+	size_t page;
+};
+
+FIXTURE_VARIANT(trace_place)
+{
+	bool file;
+	bool shared;
+};
+
+FIXTURE_VARIANT_ADD(trace_place, file_shared) {
+	.file = true,
+	.shared = true,
+};
+
+FIXTURE_VARIANT_ADD(trace_place, file_private) {
+	.file = true,
+};
+
+FIXTURE_VARIANT_ADD(trace_place, anonymous_shared) {
+	.shared = true,
+};
+
+FIXTURE_VARIANT_ADD(trace_place, anonymous_private) {
+};
+
+FIXTURE_SETUP(trace_place)
+{
+	tracing_setup(_metadata, &self->tracing);
+	self->page = sysconf(_SC_PAGESIZE);
+}
+
+FIXTURE_TEARDOWN(trace_place)
+{
+	tracing_end(_metadata, &self->tracing);
+}
+
+/*
+ * Device and inode of the mapping at @address, as /proc shows them, and the
+ * offset of @address in the file.
+ */
+static bool look_up(void *address, struct event *place)
+{
+	unsigned long long start, end, offset, ino;
+	unsigned int major, minor;
+	bool found = false;
+	char line[256];
+	FILE *file;
+
+	file = fopen("/proc/self/maps", "r");
+	if (!file)
+		return false;
+	while (!found && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%llx-%llx %*s %llx %x:%x %llu", &start, &end, &offset,
+			   &major, &minor, &ino) != 6)
+			continue;
+		if ((uintptr_t)address < start || (uintptr_t)address >= end)
+			continue;
+		place->major = major;
+		place->minor = minor;
+		place->ino = ino;
+		place->offset = (uintptr_t)address - start + offset;
+		found = true;
+	}
+	fclose(file);
+	return found;
+}
+
+/* Hold a lock in memory that is not shared with the test, two pages from its start */
+struct place {
+	char *memory;
+	size_t page;
+};
+
+static void run_with_place(struct victim *victim)
+{
+	struct place *place = victim->data;
+	struct robust_lock *lock = (void *)(place->memory + 2 * place->page);
+
+	link_locks(&victim->head, lock, 1);
+	lock->word = syscall(SYS_gettid);
+	victim_hold(victim);
+	_exit(0);
+}
+
+TEST_F(trace_place, file)
+{
+	struct tracing *tracing = &self->tracing;
+	struct event expected = { .major = 0 };
+	struct place place = { .page = self->page };
+	int flags = variant->shared ? MAP_SHARED : MAP_PRIVATE;
+	int fd = -1;
+
+	if (variant->file) {
+		fd = memfd_create("robust_trace", MFD_CLOEXEC);
+		ASSERT_GE(fd, 0);
+		ASSERT_EQ(0, ftruncate(fd, 8 * self->page));
+	} else {
+		flags |= MAP_ANONYMOUS;
+	}
+	place.memory = mmap(NULL, 4 * self->page, PROT_READ | PROT_WRITE, flags, fd,
+			    variant->file ? 3 * self->page : 0);
+	ASSERT_NE(MAP_FAILED, (void *)place.memory);
+	ASSERT_TRUE(look_up(place.memory + 2 * self->page, &expected));
+	if (variant->file)
+		ASSERT_EQ(5 * self->page, expected.offset);
+	if (!variant->shared)
+		memset(&expected, 0, sizeof(expected));
+	else
+		ASSERT_NE(0U, expected.ino);
+
+	tracing->victim->data = &place;
+	tracing->victim->run = run_with_place;
+	ASSERT_TRUE(victim_start(tracing->victim));
+	die_traced(_metadata, tracing);
+	ASSERT_EQ(2, tracing->nr_events);
+	EXPECT_EQ(expected.major, tracing->events[0].major);
+	EXPECT_EQ(expected.minor, tracing->events[0].minor);
+	EXPECT_EQ(expected.ino, tracing->events[0].ino);
+	EXPECT_EQ(expected.offset, tracing->events[0].offset);
+	EXPECT_EQ((uintptr_t)place.memory + 2 * self->page, tracing->events[0].address);
+	close(fd);
+}
+
+/* The page at data is read-only for the victim, and not for the test */
+static void run_read_only(struct victim *victim)
+{
+	if (mprotect(victim->data, sysconf(_SC_PAGESIZE), PROT_READ))
+		_exit(KSFT_FAIL);
+	victim_hold(victim);
+	_exit(0);
+}
+
+#define NR_READ_ONLY	3
+#define NR_COUNTED	8
+
+/* The counts of a walk: each kind of lock has a number of its own */
+TEST_F(trace, counts)
+{
+	struct tracing *tracing = &self->tracing;
+	struct victim *victim = tracing->victim;
+	size_t page = sysconf(_SC_PAGESIZE);
+	struct waiters waiters[2] = {};
+	struct robust_lock *locks;
+	struct event *walk;
+	char *memory;
+	int i;
+
+	memory = shared_memory(2 * page);
+	ASSERT_NE(NULL, memory);
+	locks = (void *)(memory + page - NR_READ_ONLY * sizeof(*locks));
+	victim->data = memory;
+	victim->run = run_read_only;
+	ASSERT_TRUE(victim_start(victim));
+	hold(locks, NR_COUNTED, victim->tid);
+	link_locks(&victim->head, locks, NR_COUNTED);
+	locks[3].word = OTHER_TID;
+	locks[4].word = OTHER_TID;
+	for (i = 0; i < 2; i++) {
+		locks[6 + i].word |= FUTEX_WAITERS;
+		ASSERT_TRUE(start_waiters(&waiters[i], &locks[6 + i].word, 1));
+	}
+
+	die_traced(_metadata, tracing);
+	ASSERT_EQ(4, tracing->nr_events);
+	EXPECT_EQ(0U, tracing->events[0].woken);
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(1, woken(&waiters[i]));
+		EXPECT_EQ(1U, tracing->events[1 + i].woken);
+	}
+	walk = &tracing->events[3];
+	EXPECT_EQ(3U, walk->marked);
+	EXPECT_EQ(2U, walk->woken);
+	EXPECT_EQ(2U, walk->not_held);
+	EXPECT_EQ(3U, walk->faults);
+	EXPECT_EQ(8U, walk->visits);
+	EXPECT_STREQ("end", walk->reason);
+	EXPECT_GT(walk->time, 0U);
+	EXPECT_LT(walk->time, TIME_LIMIT * 1000000000ULL);
+}
+
+/* Start a victim that holds two locks, whose second leads to what a test sets */
+static void start_with_two(struct __test_metadata *_metadata, struct tracing *tracing)
+{
+	ASSERT_TRUE(victim_start(tracing->victim));
+	hold(tracing->locks, 2, tracing->victim->tid);
+	link_locks(&tracing->victim->head, tracing->locks, 2);
+}
+
+/* Let it die: both locks must be marked, and the walk have ended for @reason */
+static void expect_reason(struct __test_metadata *_metadata, struct tracing *tracing,
+			  const char *reason)
+{
+	die_traced(_metadata, tracing);
+	ASSERT_EQ(3, tracing->nr_events);
+	EXPECT_STREQ(reason, tracing->events[2].reason);
+	EXPECT_EQ(2U, tracing->events[2].marked);
+}
+
+TEST_F(trace, reason_end)
+{
+	start_with_two(_metadata, &self->tracing);
+	expect_reason(_metadata, &self->tracing, "end");
+}
+
+TEST_F(trace, reason_null)
+{
+	start_with_two(_metadata, &self->tracing);
+	self->tracing.locks[1].entry.next = NULL;
+	expect_reason(_metadata, &self->tracing, "null");
+}
+
+static void *no_access(void)
+{
+	void *memory = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+TEST_F(trace, reason_unreadable)
+{
+	struct robust_lock *beyond = no_access();
+
+	ASSERT_NE(NULL, beyond);
+	start_with_two(_metadata, &self->tracing);
+	self->tracing.locks[1].entry.next = &beyond->entry;
+	expect_reason(_metadata, &self->tracing, "unreadable");
+	/* That lock is one visit, and its word cannot be read either */
+	EXPECT_EQ(3U, self->tracing.events[2].visits);
+	EXPECT_EQ(1U, self->tracing.events[2].faults);
+}
+
+/* The head itself: there is no list to walk, and that is told */
+TEST_F(trace, reason_unreadable_head)
+{
+	struct tracing *tracing = &self->tracing;
+
+	tracing->victim->registered = no_access();
+	ASSERT_NE(NULL, tracing->victim->registered);
+	ASSERT_TRUE(victim_start(tracing->victim));
+	die_traced(_metadata, tracing);
+	ASSERT_EQ(1, tracing->nr_events);
+	EXPECT_STREQ("robust_walk", tracing->events[0].name);
+	EXPECT_STREQ("unreadable", tracing->events[0].reason);
+	EXPECT_EQ(0U, tracing->events[0].marked);
+}
+
+/* A circle of two locks: marked once, and then visited in vain */
+TEST_F(trace, reason_tries)
+{
+	start_with_two(_metadata, &self->tracing);
+	self->tracing.locks[1].entry.next = &self->tracing.locks[0].entry;
+	expect_reason(_metadata, &self->tracing, "tries");
+	EXPECT_EQ(2U + 2048U, self->tracing.events[2].visits);
+	EXPECT_EQ(2048U, self->tracing.events[2].not_held);
+}
+
+/* Hold as many locks as data tells, in memory that no other process uses */
+static void run_many(struct victim *victim)
+{
+	size_t nr = (size_t)(uintptr_t)victim->data, i;
+	struct robust_lock *locks;
+	pid_t tid = syscall(SYS_gettid);
+
+	locks = mmap(NULL, nr * sizeof(*locks), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (locks == MAP_FAILED)
+		_exit(KSFT_SKIP);
+	link_locks(&victim->head, locks, nr);
+	for (i = 0; i < nr; i++)
+		locks[i].word = tid;
+	victim_hold(victim);
+	_exit(0);
+}
+
+/*
+ * More events than the buffer has room for: the oldest go, and that of the walk,
+ * which comes last, is there.
+ */
+TEST_F(trace, overrun)
+{
+	struct tracing *tracing = &self->tracing;
+	struct victim *victim = tracing->victim;
+	const unsigned int nr = 20000;
+	struct event *last;
+
+	ASSERT_TRUE(write_file(tracing->instance, "buffer_size_kb", "64"));
+	victim->data = (void *)(uintptr_t)nr;
+	victim->run = run_many;
+	ASSERT_TRUE(victim_start(victim));
+	die_traced(_metadata, tracing);
+	ASSERT_GT(tracing->nr_events, NR_EVENTS);
+	ASSERT_LT(tracing->nr_events, (int)nr);
+	last = &tracing->events[NR_EVENTS - 1];
+	EXPECT_STREQ("robust_mark", last[-1].name);
+	ASSERT_STREQ("robust_walk", last->name);
+	EXPECT_EQ(nr, last->marked);
+	EXPECT_EQ(nr, last->visits);
+	EXPECT_STREQ("end", last->reason);
+}
+
+/* Each event comes alone when it alone is enabled, and none when none is */
+TEST_F(trace, selection)
+{
+	static const char * const names[] = { "robust_mark", "robust_wake", "robust_walk" };
+	struct tracing *tracing = &self->tracing;
+	struct victim *victim = tracing->victim;
+	int i;
+
+	for (i = -1; i < 3; i++) {
+		ASSERT_TRUE(enable_all(tracing->instance, false));
+		if (i >= 0)
+			ASSERT_TRUE(enable_event(tracing->instance, names[i], true));
+		/* One held, and one pending that is not */
+		victim->head.list_op_pending = &tracing->locks[1].entry;
+		ASSERT_TRUE(victim_start(victim));
+		tracing->locks[0].word = victim->tid;
+		tracing->locks[1].word = 0;
+		link_locks(&victim->head, tracing->locks, 1);
+		die_traced(_metadata, tracing);
+		EXPECT_EQ(MARKED, tracing->locks[0].word);
+		ASSERT_EQ(i >= 0, tracing->nr_events);
+		if (i >= 0)
+			EXPECT_STREQ(names[i], tracing->events[0].name);
+		victim_clean(victim);
+	}
+}
+
+/* No event of a list that is empty, and none of a task that has registered none */
+TEST_F(trace, empty)
+{
+	struct tracing *tracing = &self->tracing;
+
+	ASSERT_TRUE(victim_start(tracing->victim));
+	die_traced(_metadata, tracing);
+	EXPECT_EQ(0, tracing->nr_events);
+
+	tracing->victim->registered = NULL;
+	ASSERT_TRUE(victim_start(tracing->victim));
+	die_traced(_metadata, tracing);
+	EXPECT_EQ(0, tracing->nr_events);
+}
+
+/* For a thread that turns the events on and off until it is told to stop */
+struct switcher {
+	const char *instance;
+	futex_t stop;
+	futex_t stopped;
+	unsigned int switches;
+};
+
+static void *switch_events(void *arg)
+{
+	struct switcher *switcher = arg;
+
+	while (!switcher->stop) {
+		enable_all(switcher->instance, switcher->switches++ & 1);
+		usleep(rand() % 8000);
+	}
+	switcher->stopped = 1;
+	return NULL;
+}
+
+/* How many walks of each kind there have to be */
+#define NR_SWITCHED	5
+
+/*
+ * Events that come and go during walks: no lock is lost, and an event of a walk that
+ * is told from its beginning to its end has the right counts. Those that are cut off
+ * show that events were switched off in the middle.
+ */
+TEST_F_TIMEOUT(trace, switched_during_walks, 120)
+{
+	struct tracing *tracing = &self->tracing;
+	struct victim *victim = tracing->victim;
+	struct switcher switcher = { .instance = tracing->instance };
+	long long limit = milliseconds() + 100 * 1000;
+	unsigned int whole = 0, cut = 0;
+	const size_t nr = 300;
+	struct robust_lock *locks = shared_memory(nr * sizeof(*locks));
+	struct event *last;
+	int nr_events;
+	pid_t tgid;
+
+	ASSERT_NE(NULL, locks);
+	ASSERT_TRUE(start_small_thread(switch_events, &switcher));
+	while ((whole < NR_SWITCHED || cut < NR_SWITCHED) && milliseconds() < limit) {
+		ASSERT_TRUE(victim_start(victim));
+		tgid = victim->pid;
+		hold(locks, nr, victim->tid);
+		link_locks(&victim->head, locks, nr);
+		ASSERT_TRUE(victim_die(victim));
+		ASSERT_EQ(nr, count(locks, nr, MARKED));
+		nr_events = read_events(tracing->instance, tracing->events, tgid);
+		ASSERT_GE(nr_events, 0);
+		if (!nr_events)
+			continue;
+		last = &tracing->events[nr_events < NR_EVENTS ? nr_events - 1 : NR_EVENTS - 1];
+		if (strcmp(last->name, "robust_walk")) {
+			cut++;
+			continue;
+		}
+		whole++;
+		ASSERT_EQ(nr, last->marked);
+		ASSERT_STREQ("end", last->reason);
+	}
+	switcher.stop = 1;
+	ASSERT_TRUE(happens(switcher.stopped));
+	EXPECT_GE(whole, NR_SWITCHED);
+	EXPECT_GE(cut, NR_SWITCHED);
+}
+
+#ifdef __x86_64__
+/* A list of each kind: two walks, and compat tells which is which */
+static void run_both_lists(struct victim *victim)
+{
+	if (set_robust_list_32(victim->data))
+		_exit(KSFT_FAIL);
+	victim_hold(victim);
+	_exit(0);
+}
+
+struct compat_list {
+	struct head_32 head;
+	struct lock_32 lock;
+};
+
+TEST_F(trace, compat)
+{
+	struct tracing *tracing = &self->tracing;
+	struct victim *victim = tracing->victim;
+	struct compat_list *list;
+	struct event *event = tracing->events;
+
+	list = mmap(NULL, sizeof(*list), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)list);
+	list->head.next = (uintptr_t)&list->lock.next;
+	list->head.futex_offset = -(int)offsetof(struct lock_32, next);
+	list->lock.next = (uintptr_t)&list->head;
+	victim->data = &list->head;
+	victim->run = run_both_lists;
+	if (!victim_start(victim) && WIFSIGNALED(victim->status))
+		SKIP(return, "needs a kernel for 32-bit programs");
+	ASSERT_NE(0U, victim->tid);
+	tracing->locks[0].word = victim->tid;
+	list->lock.word = victim->tid;
+	link_locks(&victim->head, tracing->locks, 1);
+
+	die_traced(_metadata, tracing);
+	EXPECT_EQ(MARKED, tracing->locks[0].word);
+	EXPECT_EQ(MARKED, list->lock.word);
+	ASSERT_EQ(4, tracing->nr_events);
+	EXPECT_EQ(0U, event[0].compat);
+	EXPECT_EQ((uintptr_t)&tracing->locks[0].word, event[0].address);
+	EXPECT_EQ(0U, event[1].compat);
+	EXPECT_EQ((uintptr_t)&victim->head, event[1].head);
+	EXPECT_EQ(1U, event[2].compat);
+	EXPECT_EQ((uintptr_t)&list->lock.word, event[2].address);
+	EXPECT_EQ(1U, event[3].compat);
+	EXPECT_EQ((uintptr_t)&list->head, event[3].head);
+	EXPECT_EQ(1U, event[3].marked);
+}
+#else
+TEST_F(trace, compat)
+{
+	SKIP(return, "needs a 64-bit program that can make 32-bit calls");
+}
+#endif
+
+TEST_HARNESS_MAIN
