@@ -162,7 +162,7 @@ struct robust_list_info {
  * @words:		marked words with FUTEX_WAITERS whose wakeup is still to be
  *			made. There is room for ROBUST_BATCH of them, and they
  *			are woken after as many steps.
- * @woken:		waiters that were woken
+ * @woken:		waiters that were woken, if the walk is traced
  * @record:		what to tell trace events; NULL if there is no need to
  */
 struct robust_walk {
@@ -560,7 +560,11 @@ static void robust_wake(struct robust_walk *walk)
 {
 	unsigned int left;
 
-	left = futex_wake_words(walk->words, walk->nr_words, &walk->woken);
+	if (robust_traced(walk))
+		left = futex_wake_words_counted(walk->words, walk->nr_words,
+						&walk->woken);
+	else
+		left = futex_wake_words(walk->words, walk->nr_words);
 	if (unlikely(left))
 		robust_wake_each(walk->words, left, &walk->woken, walk->wait);
 	walk->nr_words = 0;
@@ -629,8 +633,9 @@ static enum robust_result robust_mark(struct robust_walk *walk,
  * Tell the trace events what became of a lock, and make the wakeup that is due,
  * if there is one: whether a waiter was woken is part of what they tell.
  *
- * The file is looked up before the wakeup: as soon as another thread has the lock, it
- * may unmap it.
+ * The file is looked up before the wakeup, as the thread that is woken may unmap the
+ * lock. A thread that shares the memory and takes the lock without a wakeup may be
+ * faster; the event then has the file that is mapped there now.
  */
 static void robust_record(struct robust_walk *walk, unsigned long pointer,
 			  u32 __user *word, u32 value,
@@ -1133,7 +1138,7 @@ robust_walk_at_hand(const struct robust_list_info *list, bool compat,
  * Read the head field by field, and wait for each. A pointer that cannot be
  * read leads to no lock. Without the offset no futex word can be found.
  *
- * Return: whether the list can be walked, or there is none
+ * Return: whether all of them could be read, or there is no list
  */
 static bool robust_read_fields(struct robust_list_info *list, bool compat,
 			       struct robust_wait *wait)
@@ -1143,8 +1148,10 @@ static bool robust_read_fields(struct robust_list_info *list, bool compat,
 	if (!list->end)
 		return true;
 	if (robust_read(compat, wait, &list->pending,
-			robust_field(compat, list->end, 2)))
+			robust_field(compat, list->end, 2))) {
 		list->pending = 0;
+		readable = false;
+	}
 	if (robust_read(compat, wait, &list->first,
 			robust_field(compat, list->end, 0))) {
 		list->first = 0;
@@ -1168,7 +1175,7 @@ static bool robust_read_fields(struct robust_list_info *list, bool compat,
 static enum robust_end robust_end_reason(const struct robust_walk *walk)
 {
 	if (walk->record->unreadable)
-		return walk->wait->armed && walk->wait->expired ?
+		return walk->wait->armed && READ_ONCE(walk->wait->expired) ?
 		       ROBUST_END_TIME : ROBUST_END_LINK;
 	if (robust_link(walk->next) == walk->list->end)
 		return ROBUST_END_LIST;
@@ -1224,8 +1231,10 @@ static void robust_walk_traced(struct robust_list_info *list, bool compat,
 		.unreadable = !readable,
 	};
 
-	if (!list->end ||
-	    (robust_link(list->first) == list->end && !robust_link(list->pending)))
+	if (!list->end)
+		return;
+	if (readable && robust_link(list->first) == list->end &&
+	    !robust_link(list->pending))
 		return;
 
 	/* No link is for the window. */
@@ -1245,7 +1254,7 @@ robust_walk_few(const struct robust_list_info *list, bool compat,
 
 	words[nr_words++] = word;
 	done = robust_runs(list, compat, next, ROBUST_FEW - 1, words, &nr_words);
-	nr_words = futex_wake_words(words, nr_words, NULL);
+	nr_words = futex_wake_words(words, nr_words);
 	if (unlikely(nr_words))
 		robust_wake_each(words, nr_words, NULL, wait);
 	return done;
@@ -1279,7 +1288,7 @@ static __always_inline void robust_walk(bool compat, unsigned long head,
 		done = robust_link(next) == head && !robust_link(pending);
 	}
 
-	if (unlikely(!done || (word && futex_wake_words(&word, 1, NULL)))) {
+	if (unlikely(!done || (word && futex_wake_words(&word, 1)))) {
 		/* A copy, so that the original can be in registers */
 		struct robust_list_info copy = list;
 		struct robust_wait wait = { .armed = false };
@@ -1361,15 +1370,17 @@ static __always_inline void robust_exit(unsigned long head, bool compat)
 		robust_walk_native(head, first, offset, pending);
 }
 
+#ifdef CONFIG_COMPAT
 /* A 32-bit program has this list alone, and hardly any program has both. */
 static noinline void robust_exit_compat(unsigned long head,
 					unsigned long compat_head)
 {
-	if (likely(!head))
+	if (likely(!head) && !robust_tracing())
 		robust_exit(compat_head, true);
 	else
 		robust_walk_lists(head, compat_head);
 }
+#endif
 
 /**
  * exit_robust_list() - Mark the locks that this thread leaves behind
@@ -1385,19 +1396,20 @@ static noinline void robust_exit_compat(unsigned long head,
 void exit_robust_list(struct task_struct *tsk)
 {
 	unsigned long head = (unsigned long)tsk->robust_list;
-	unsigned long compat_head = 0;
+#ifdef CONFIG_COMPAT
+	unsigned long compat_head = (unsigned long)tsk->compat_robust_list;
+#endif
 
 	WRITE_ONCE(tsk->robust_list, NULL);
 #ifdef CONFIG_COMPAT
-	compat_head = (unsigned long)tsk->compat_robust_list;
-	if (unlikely(compat_head))
+	if (unlikely(compat_head)) {
 		WRITE_ONCE(tsk->compat_robust_list, NULL);
-#endif
-
-	if (robust_tracing())
-		robust_walk_lists(head, compat_head);
-	else if (unlikely(compat_head))
 		robust_exit_compat(head, compat_head);
+		return;
+	}
+#endif
+	if (robust_tracing())
+		robust_walk_lists(head, 0);
 	else
 		robust_exit(head, false);
 }

@@ -31,7 +31,7 @@ enum robust_end {
  * @visits:	steps of the walk of any kind
  * @exec:	whether the thread execs and does not exit
  * @compat:	whether the list is a 32-bit one
- * @unreadable:	whether the walk ended at a link that could not be read
+ * @unreadable:	whether a link or a field of the head could not be read
  * @reason:	one of enum robust_end
  */
 struct robust_walk_record {
@@ -58,9 +58,10 @@ struct robust_walk_record {
  * @woken:	how many waiters were woken
  * @pending:	whether it is the lock of list_op_pending
  * @pi:		whether it is a PI futex
+ * @located:	whether the file was looked up: not if the mmap lock could not be had
+ *		at once
  * @dev:	in shared memory the device of the file, as in /proc/PID/maps
- * @ino:	and its inode; 0 for memory that is private, or if the mmap lock could not be
- *		had at once
+ * @ino:	and its inode; 0 for memory that is private
  * @offset:	and the offset of the word in the file, in bytes
  */
 struct robust_lock_record {
@@ -70,6 +71,7 @@ struct robust_lock_record {
 	u32 woken;
 	bool pending;
 	bool pi;
+	bool located;
 	u32 dev;
 	u64 ino;
 	u64 offset;

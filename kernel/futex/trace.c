@@ -73,6 +73,7 @@ void robust_trace_locate(struct robust_lock_record *lock)
 	if (!mmap_read_trylock(mm))
 		return;
 
+	lock->located = true;
 	vma = vma_lookup(mm, address);
 	if (vma && vma->vm_file && vma->vm_flags & VM_MAYSHARE) {
 		inode = file_inode(vma->vm_file);

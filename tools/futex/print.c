@@ -26,7 +26,7 @@ static const struct {
 	{ "time", "at a link whose page did not come in time" },
 };
 
-#define NR_REASONS	(sizeof(reasons) / sizeof(reasons[0]))
+#define NR_REASONS	ARRAY_SIZE(reasons)
 
 /* The name of a signal, or its number as text */
 static const char *signal_name(unsigned int number, char *buffer, size_t size)
@@ -103,12 +103,15 @@ static void print_lock(FILE *file, const struct event *event, const struct style
 	const char *name;
 
 	if (!event->ino) {
-		fprintf(file, "private 0x%llx", event->address);
+		fprintf(file, "%s 0x%llx", event->located ? "private" : "unknown",
+			event->address);
 	} else {
 		name = style->resolve ? file_name(event->dev, event->ino) : NULL;
 		if (name)
 			print_name(file, name);
-		else
+		if (name && strstr(name, " (deleted)"))
+			fprintf(file, " inode %llu", event->ino);
+		if (!name)
 			fprintf(file, "dev %llu:%llu inode %llu", event->dev >> 20,
 				event->dev & 0xfffff, event->ino);
 		fprintf(file, "+0x%llx", event->offset);
@@ -121,10 +124,12 @@ static void print_lock(FILE *file, const struct event *event, const struct style
 
 static void print_walk(FILE *file, const struct event *event)
 {
-	fprintf(file, "%s list: %llu marked, %llu woken, %llu not held, %llu fault%s, %llu visit%s in %llu us, ended ",
+	fprintf(file, "%s list: %llu marked, %llu woken, %llu not held, ",
 		event->compat ? "32-bit" : "robust", event->marked, event->woken,
-		event->not_held, event->faults, plural(event->faults), event->visits,
-		plural(event->visits), event->duration / 1000);
+		event->not_held);
+	fprintf(file, "%llu fault%s, %llu visit%s in %llu us, ended ", event->faults,
+		plural(event->faults), event->visits, plural(event->visits),
+		event->duration / 1000);
 	if (event->reason < NR_REASONS)
 		fputs(reasons[event->reason].text, file);
 	else
@@ -168,9 +173,10 @@ static void print_json(FILE *file, const struct event *event, const struct style
 	fprintf(file, ",\"compat\":%s,\"woken\":%llu", event->compat ? "true" : "false",
 		event->woken);
 	if (event->type == EVENT_WALK) {
-		fprintf(file, ",\"head\":%llu,\"marked\":%llu,\"not_held\":%llu,\"faults\":%llu,\"visits\":%llu,\"duration\":%llu,\"reason\":",
-			event->address, event->marked, event->not_held, event->faults,
-			event->visits, event->duration);
+		fprintf(file, ",\"head\":\"0x%llx\",\"marked\":%llu,\"not_held\":%llu,",
+			event->address, event->marked, event->not_held);
+		fprintf(file, "\"faults\":%llu,\"visits\":%llu,\"duration\":%llu,\"reason\":",
+			event->faults, event->visits, event->duration);
 		if (event->reason < NR_REASONS)
 			fprintf(file, "\"%s\"}\n", reasons[event->reason].name);
 		else
@@ -178,7 +184,7 @@ static void print_json(FILE *file, const struct event *event, const struct style
 		return;
 	}
 
-	fprintf(file, ",\"address\":%llu,\"value\":%llu,\"pending\":%s,\"pi\":%s",
+	fprintf(file, ",\"address\":\"0x%llx\",\"value\":%llu,\"pending\":%s,\"pi\":%s",
 		event->address, event->value, event->pending ? "true" : "false",
 		event->pi ? "true" : "false");
 	if (event->ino) {

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "robust-trace.h"
 
@@ -49,7 +50,8 @@ static bool find_in_process(const char *pid, unsigned long long dev,
  * @ino:	its inode
  *
  * The owner of the lock is gone, and those that wait for it have the file
- * mapped. The last name that was found is kept: locks of one file come together.
+ * mapped. The last answer is kept for a second, also that there is none: locks of one
+ * file come together.
  *
  * Return: the name, valid until the next call, or NULL if no process has it mapped
  */
@@ -57,24 +59,28 @@ const char *file_name(unsigned long long dev, unsigned long long ino)
 {
 	static unsigned long long last_dev, last_ino;
 	static char name[PATH_MAX];
+	static time_t last_time;
+	static bool found;
+	struct timespec now;
 	struct dirent *entry;
 	DIR *directory;
 
-	if (ino == last_ino && dev == last_dev)
-		return name;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (ino == last_ino && dev == last_dev && now.tv_sec <= last_time + 1)
+		return found ? name : NULL;
 
+	last_dev = dev;
+	last_ino = ino;
+	last_time = now.tv_sec;
+	found = false;
 	directory = opendir("/proc");
 	if (!directory)
 		return NULL;
-	last_ino = 0;
-	while (!last_ino && (entry = readdir(directory))) {
+	while (!found && (entry = readdir(directory))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
-		if (find_in_process(entry->d_name, dev, ino, name, sizeof(name))) {
-			last_dev = dev;
-			last_ino = ino;
-		}
+		found = find_in_process(entry->d_name, dev, ino, name, sizeof(name));
 	}
 	closedir(directory);
-	return last_ino ? name : NULL;
+	return found ? name : NULL;
 }

@@ -65,7 +65,15 @@ static const char usage_text[] =
 	"\n"
 	"See robust-trace(8).\n";
 
-static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...)
+/* For handle_live(): its events are disabled when it is time to end */
+struct live {
+	const struct request *request;
+	struct tracefs_instance *instance;
+	double end;
+	bool disabled;
+};
+
+static void __noreturn __printf(1, 2) die(const char *format, ...)
 {
 	va_list arguments;
 
@@ -99,7 +107,7 @@ static void read_comm(struct event *to, struct tep_event *event, struct tep_reco
 	struct tep_format_field *field = tep_find_field(event, "comm");
 	int size;
 
-	if (!field)
+	if (!field || field->offset + field->size > record->size)
 		return;
 	size = field->size;
 	if (size > (int)sizeof(to->comm) - 1)
@@ -136,6 +144,7 @@ static bool read_event(struct event *to, struct tep_event *event, struct tep_rec
 	to->value = number(event, record, "value");
 	to->pending = number(event, record, "pending");
 	to->pi = number(event, record, "pi");
+	to->located = number(event, record, "located");
 	to->dev = number(event, record, "dev");
 	to->ino = number(event, record, "ino");
 	to->offset = number(event, record, "offset");
@@ -170,12 +179,6 @@ static void handle(struct tep_event *event, struct tep_record *record,
 	fflush(stdout);
 }
 
-static int handle_live(struct tep_event *event, struct tep_record *record, int cpu,
-		       void *context)
-{
-	handle(event, record, context);
-	return 0;
-}
 
 /* How many events the ring buffers of @instance had no room for */
 static unsigned long long lost_events(struct tracefs_instance *instance)
@@ -211,7 +214,8 @@ static const char *find_tracefs(void)
 
 	directory = tracefs_tracing_dir();
 	if (!directory)
-		die("tracefs is not mounted: as root, run 'mount -t tracefs tracefs /sys/kernel/tracing'");
+		die("tracefs is not mounted: as root, run 'mount -t tracefs nodev %s'",
+		    "/sys/kernel/tracing");
 	path = tracefs_get_tracing_file("instances");
 	if (!path || access(path, W_OK))
 		die("cannot write to %s: run this as root", path ? path : directory);
@@ -243,16 +247,43 @@ static void disable_events(struct tracefs_instance *instance)
 		tracefs_event_disable(instance, SYSTEM, event_names[type]);
 }
 
+/*
+ * tracefs_iterate_raw_events() goes on for as long as there are events. To end, no more
+ * of them may come, and those that are there are printed.
+ */
+static int handle_live(struct tep_event *event, struct tep_record *record, int cpu,
+		       void *context)
+{
+	struct live *live = context;
+
+	handle(event, record, live->request);
+	if (!live->disabled && (stopped || (live->end && seconds() >= live->end))) {
+		disable_events(live->instance);
+		live->disabled = true;
+	}
+	return 0;
+}
+
+static void handle_signals(void)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+	struct sigaction action = { .sa_handler = stop, .sa_flags = SA_RESTART }, before;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(numbers); i++)
+		if (!sigaction(numbers[i], NULL, &before) && before.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
+}
+
 static void follow(struct request *request)
 {
 	static const char * const systems[] = { SYSTEM, NULL };
-	struct sigaction action = { .sa_handler = stop };
+	struct live live = { .request = request };
 	struct tracefs_instance *instance;
 	const char *directory = find_tracefs();
 	unsigned long long lost;
 	struct tep_handle *tep;
 	char name[32];
-	double end;
 
 	tep = tracefs_local_events_system(directory, systems);
 	if (!tep)
@@ -262,10 +293,8 @@ static void follow(struct request *request)
 	instance = tracefs_instance_create(name);
 	if (!instance)
 		die("cannot make %s/instances/%s: %s", directory, name, strerror(errno));
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	sigaction(SIGPIPE, &action, NULL);
+	live.instance = instance;
+	handle_signals();
 
 	if (request->buffer &&
 	    tracefs_instance_set_buffer_size(instance, request->buffer, -1))
@@ -277,18 +306,20 @@ static void follow(struct request *request)
 	}
 	fputs("robust-trace: tracing\n", stderr);
 
-	end = seconds() + request->duration;
-	while (!stopped && (!request->duration || seconds() < end)) {
-		tracefs_iterate_raw_events(tep, instance, NULL, 0, handle_live, request);
+	if (request->duration)
+		live.end = seconds() + request->duration;
+	while (!stopped && (!live.end || seconds() < live.end)) {
+		tracefs_iterate_raw_events(tep, instance, NULL, 0, handle_live, &live);
 		usleep(50000);
 	}
 	disable_events(instance);
-	tracefs_iterate_raw_events(tep, instance, NULL, 0, handle_live, request);
+	live.disabled = true;
+	tracefs_iterate_raw_events(tep, instance, NULL, 0, handle_live, &live);
 
 	lost = lost_events(instance);
 	if (lost)
 		fprintf(stderr,
-			"robust-trace: %llu events were lost: give more room with --buffer, or use --summary\n",
+			"robust-trace: %llu events were lost: use --buffer or --summary\n",
 			lost);
 	tracefs_instance_destroy(instance);
 	tep_free(tep);
@@ -315,11 +346,12 @@ static void read_file(struct request *request)
 		die("%s is no file of trace-cmd's", request->file);
 	if (!tep_find_event_by_name(tracecmd_get_tep(input), SYSTEM,
 				    event_names[EVENT_WALK]))
-		die("%s has no trace events of robust futexes: record them with 'trace-cmd record -e futex'",
+		die("%s has no trace events of robust futexes: use 'trace-cmd record -e futex'",
 		    request->file);
 	/* The inodes there need not be those of this machine. */
 	request->style.resolve = false;
-	tracecmd_iterate_events(input, NULL, 0, handle_recorded, request);
+	if (tracecmd_iterate_events(input, NULL, 0, handle_recorded, request) < 0)
+		die("cannot read all of %s", request->file);
 	tracecmd_close(input);
 }
 #else
@@ -336,8 +368,11 @@ static unsigned long parse_number(const char *option, const char *text)
 
 	errno = 0;
 	value = strtoul(text, &end, 10);
-	if (errno || *end || *text < '0' || *text > '9' || !value)
-		die("%s needs a number above 0, not '%s'", option, text);
+	if (errno || *end || *text < '0' || *text > '9' || !value) {
+		fprintf(stderr, "robust-trace: %s needs a number above 0, not '%s'\n", option,
+			text);
+		exit(2);
+	}
 	return value;
 }
 
@@ -387,6 +422,11 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	request.file = argv[optind];
+	if (request.file && (request.duration || request.buffer)) {
+		fputs("robust-trace: --duration and --buffer are not for a file: see 'robust-trace --help'\n",
+		      stderr);
+		return 2;
+	}
 
 	if (request.file)
 		read_file(&request);

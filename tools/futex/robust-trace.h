@@ -8,6 +8,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
+#define __printf(a, b)		__attribute__((format(printf, a, b)))
+#define __noreturn		__attribute__((noreturn))
+
 /* The trace events, see Documentation/trace/events-futex.rst */
 enum event_type {
 	EVENT_MARK,
@@ -34,6 +38,7 @@ extern const char * const event_names[NR_EVENT_TYPES];
  * @value:	what the word held
  * @pending:	whether the lock was that of list_op_pending
  * @pi:		whether it is a PI futex
+ * @located:	whether the kernel has looked up the file
  * @dev:	device of the file that the word is in, as the kernel encodes it
  * @ino:	inode of the file; 0 if the memory is private
  * @offset:	offset of the word in the file
@@ -49,7 +54,8 @@ struct event {
 	unsigned long long time;
 	char comm[17];
 	unsigned long long pid, tgid, tid, exec, signal, status, compat, woken;
-	unsigned long long address, value, pending, pi, dev, ino, offset;
+	unsigned long long address, value, pending, pi, located;
+	unsigned long long dev, ino, offset;
 	unsigned long long marked, not_held, faults, visits, duration, reason;
 };
 

@@ -33,22 +33,23 @@ DECLARE_EVENT_CLASS(robust_lock,
 	TP_ARGS(lock),
 
 	TP_STRUCT__entry(
-		__array(	char,		comm,	TASK_COMM_LEN	)
-		__field(	u64,		ino			)
-		__field(	u64,		offset			)
-		__field(	unsigned long,	address			)
-		__field(	pid_t,		pid			)
-		__field(	pid_t,		tgid			)
-		__field(	u32,		tid			)
-		__field(	u32,		value			)
-		__field(	u32,		dev			)
-		__field(	u32,		woken			)
-		__field(	u8,		exec			)
-		__field(	u8,		signal			)
-		__field(	u8,		status			)
-		__field(	u8,		compat			)
-		__field(	u8,		pending			)
-		__field(	u8,		pi			)
+		__array(char, comm, TASK_COMM_LEN)
+		__field(u64, ino)
+		__field(u64, offset)
+		__field(unsigned long, address)
+		__field(pid_t, pid)
+		__field(pid_t, tgid)
+		__field(u32, tid)
+		__field(u32, value)
+		__field(u32, dev)
+		__field(u32, woken)
+		__field(u8, exec)
+		__field(u8, signal)
+		__field(u8, status)
+		__field(u8, compat)
+		__field(u8, pending)
+		__field(u8, pi)
+		__field(u8, located)
 	),
 
 	TP_fast_assign(
@@ -68,13 +69,14 @@ DECLARE_EVENT_CLASS(robust_lock,
 		__entry->compat		= lock->walk->compat;
 		__entry->pending	= lock->pending;
 		__entry->pi		= lock->pi;
+		__entry->located	= lock->located;
 	),
 
-	TP_printk("comm=%s pid=%d tgid=%d tid=%u exec=%u signal=%u status=%u address=0x%lx value=0x%x compat=%u pending=%u pi=%u woken=%u dev=%u:%u ino=%llu offset=%llu",
+	TP_printk("comm=%s pid=%d tgid=%d tid=%u exec=%u signal=%u status=%u address=0x%lx value=0x%x compat=%u pending=%u pi=%u woken=%u located=%u dev=%u:%u ino=%llu offset=%llu",
 		  __entry->comm, __entry->pid, __entry->tgid, __entry->tid,
 		  __entry->exec, __entry->signal, __entry->status,
 		  __entry->address, __entry->value, __entry->compat,
-		  __entry->pending, __entry->pi, __entry->woken,
+		  __entry->pending, __entry->pi, __entry->woken, __entry->located,
 		  MAJOR(__entry->dev), MINOR(__entry->dev),
 		  (unsigned long long)__entry->ino,
 		  (unsigned long long)__entry->offset)
@@ -108,22 +110,22 @@ TRACE_EVENT_FN(robust_walk,
 	TP_ARGS(walk),
 
 	TP_STRUCT__entry(
-		__array(	char,		comm,	TASK_COMM_LEN	)
-		__field(	u64,		time			)
-		__field(	unsigned long,	head			)
-		__field(	pid_t,		pid			)
-		__field(	pid_t,		tgid			)
-		__field(	u32,		tid			)
-		__field(	u32,		marked			)
-		__field(	u32,		woken			)
-		__field(	u32,		not_held		)
-		__field(	u32,		faults			)
-		__field(	u32,		visits			)
-		__field(	u8,		exec			)
-		__field(	u8,		signal			)
-		__field(	u8,		status			)
-		__field(	u8,		compat			)
-		__field(	u8,		reason			)
+		__array(char, comm, TASK_COMM_LEN)
+		__field(u64, time)
+		__field(unsigned long, head)
+		__field(pid_t, pid)
+		__field(pid_t, tgid)
+		__field(u32, tid)
+		__field(u32, marked)
+		__field(u32, woken)
+		__field(u32, not_held)
+		__field(u32, faults)
+		__field(u32, visits)
+		__field(u8, exec)
+		__field(u8, signal)
+		__field(u8, status)
+		__field(u8, compat)
+		__field(u8, reason)
 	),
 
 	TP_fast_assign(

@@ -25,7 +25,7 @@ struct event {
 	char comm[32];
 	char reason[16];
 	unsigned long long pid, tgid, tid, exec, signal, status;
-	unsigned long long address, value, compat, pending, pi, woken;
+	unsigned long long address, value, compat, pending, pi, woken, located;
 	unsigned long long major, minor, ino, offset;
 	unsigned long long head, marked, not_held, faults, visits, time;
 };
@@ -161,6 +161,7 @@ static bool parse(struct event *event, const char *line)
 	event->value = number(rest, "value");
 	event->pending = number(rest, "pending");
 	event->pi = number(rest, "pi");
+	event->located = number(rest, "located");
 	event->ino = number(rest, "ino");
 	event->offset = number(rest, "offset");
 	parse_dev(event, rest);
@@ -658,6 +659,7 @@ TEST_F(trace_place, file)
 	ASSERT_TRUE(victim_start(tracing->victim));
 	die_traced(_metadata, tracing);
 	ASSERT_EQ(2, tracing->nr_events);
+	EXPECT_EQ(1U, tracing->events[0].located);
 	EXPECT_EQ(expected.major, tracing->events[0].major);
 	EXPECT_EQ(expected.minor, tracing->events[0].minor);
 	EXPECT_EQ(expected.ino, tracing->events[0].ino);
@@ -788,6 +790,36 @@ TEST_F(trace, reason_unreadable_head)
 	EXPECT_STREQ("robust_walk", tracing->events[0].name);
 	EXPECT_STREQ("unreadable", tracing->events[0].reason);
 	EXPECT_EQ(0U, tracing->events[0].marked);
+}
+
+/* Of the head, list_op_pending alone: the locks of the list are marked */
+TEST_F(trace, reason_unreadable_pending)
+{
+	struct tracing *tracing = &self->tracing;
+	struct robust_list_head *head;
+	size_t page = sysconf(_SC_PAGESIZE);
+	char *memory;
+	int i;
+
+	memory = shared_memory(2 * page);
+	ASSERT_NE(NULL, memory);
+	ASSERT_EQ(0, mprotect(memory + page, page, PROT_NONE));
+	head = (void *)(memory + page - offsetof(struct robust_list_head, list_op_pending));
+	tracing->victim->registered = head;
+	/* Without a lock on the list, and with one */
+	for (i = 0; i < 2; i++) {
+		head->list.next = i ? &tracing->locks[0].entry : &head->list;
+		head->futex_offset = LOCK_OFFSET;
+		tracing->locks[0].entry.next = &head->list;
+		ASSERT_TRUE(victim_start(tracing->victim));
+		tracing->locks[0].word = tracing->victim->tid;
+		die_traced(_metadata, tracing);
+		ASSERT_EQ(1 + i, tracing->nr_events);
+		EXPECT_STREQ("robust_walk", tracing->events[i].name);
+		EXPECT_STREQ("unreadable", tracing->events[i].reason);
+		EXPECT_EQ((unsigned int)i, tracing->events[i].marked);
+		victim_clean(tracing->victim);
+	}
 }
 
 /* A circle of two locks: marked once, and then visited in vain */
@@ -930,6 +962,7 @@ TEST_F_TIMEOUT(trace, switched_during_walks, 120)
 	ASSERT_NE(NULL, locks);
 	ASSERT_TRUE(start_small_thread(switch_events, &switcher));
 	while ((whole < NR_SWITCHED || cut < NR_SWITCHED) && milliseconds() < limit) {
+		ASSERT_TRUE(write_file(tracing->instance, "trace", ""));
 		ASSERT_TRUE(victim_start(victim));
 		tgid = victim->pid;
 		hold(locks, nr, victim->tid);
