@@ -179,7 +179,6 @@ static void handle(struct tep_event *event, struct tep_record *record,
 	fflush(stdout);
 }
 
-
 /* How many events the ring buffers of @instance had no room for */
 static unsigned long long lost_events(struct tracefs_instance *instance)
 {
@@ -423,8 +422,7 @@ int main(int argc, char **argv)
 	}
 	request.file = argv[optind];
 	if (request.file && (request.duration || request.buffer)) {
-		fputs("robust-trace: --duration and --buffer are not for a file: see 'robust-trace --help'\n",
-		      stderr);
+		fputs("robust-trace: --duration and --buffer are not for a file\n", stderr);
 		return 2;
 	}
 
