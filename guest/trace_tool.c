@@ -551,8 +551,8 @@ static void test_pid(void)
 	end_owner(&first, pid);
 	let_die(&second);
 	stop_tool(&tool);
-	expect_line(&tool, "first[%d]: exit status 3: " LOCK_FILE "+0x%zx: marked, no waiter\n", pid,
-		    LOCK_OFFSET + offsetof(struct lock, word));
+	expect_line(&tool, "first[%d]: exit status 3: " LOCK_FILE "+0x%zx: marked, no waiter\n",
+		    pid, LOCK_OFFSET + offsetof(struct lock, word));
 }
 
 static void test_json(void)
@@ -567,7 +567,8 @@ static void test_json(void)
 	pid = let_die(&owner);
 	stop_tool(&tool);
 	check(count_lines(tool.text) == 2, "not two lines: '%s'", tool.text);
-	check(!strncmp(tool.text, "{\"event\":\"robust_mark\",\"time\":", 29), "got '%s'", tool.text);
+	check(!strncmp(tool.text, "{\"event\":\"robust_mark\",\"time\":", 29), "got '%s'",
+	      tool.text);
 	snprintf(expected, sizeof(expected),
 		 ",\"comm\":\"a\\\"b\\\\c\\u0009d\",\"pid\":%d,\"tgid\":%d,\"tid\":%d,\"exec\":false,\"signal\":\"SIGKILL\",\"compat\":false,\"woken\":1,",
 		 pid, pid, pid);
@@ -614,7 +615,8 @@ static void test_lost(void)
 	let_die(&owner);
 	stop_tool(&tool);
 	lines = count_lines(tool.text);
-	sscanf(tool.errors, "robust-trace: %llu events were lost", &lost);
+	check(sscanf(tool.errors, "robust-trace: %llu events were lost", &lost) == 1,
+	      "it says '%s'", tool.errors);
 	diag("%llu printed, %llu lost", lines, lost);
 	/* The event of the walk is not printed, and is not lost, being the last. */
 	check(lines + lost == owner.many, "%llu and %llu are not %u", lines, lost, owner.many);
