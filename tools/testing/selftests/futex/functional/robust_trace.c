@@ -611,7 +611,10 @@ static bool look_up(void *address, struct event *place)
 	return found;
 }
 
-/* Hold a lock in memory that is not shared with the test, two pages from its start */
+/* Not at the start of a page */
+#define PLACE_OFFSET	64
+
+/* Hold a lock in memory that is not shared with the test, in its third page */
 struct place {
 	char *memory;
 	size_t page;
@@ -620,7 +623,7 @@ struct place {
 static void run_with_place(struct victim *victim)
 {
 	struct place *place = victim->data;
-	struct robust_lock *lock = (void *)(place->memory + 2 * place->page);
+	struct robust_lock *lock = (void *)(place->memory + 2 * place->page + PLACE_OFFSET);
 
 	link_locks(&victim->head, lock, 1);
 	lock->word = syscall(SYS_gettid);
@@ -646,9 +649,9 @@ TEST_F(trace_place, file)
 	place.memory = mmap(NULL, 4 * self->page, PROT_READ | PROT_WRITE, flags, fd,
 			    variant->file ? 3 * self->page : 0);
 	ASSERT_NE(MAP_FAILED, (void *)place.memory);
-	ASSERT_TRUE(look_up(place.memory + 2 * self->page, &expected));
+	ASSERT_TRUE(look_up(place.memory + 2 * self->page + PLACE_OFFSET, &expected));
 	if (variant->file)
-		ASSERT_EQ(5 * self->page, expected.offset);
+		ASSERT_EQ(5 * self->page + PLACE_OFFSET, expected.offset);
 	if (!variant->shared)
 		memset(&expected, 0, sizeof(expected));
 	else
@@ -664,7 +667,8 @@ TEST_F(trace_place, file)
 	EXPECT_EQ(expected.minor, tracing->events[0].minor);
 	EXPECT_EQ(expected.ino, tracing->events[0].ino);
 	EXPECT_EQ(expected.offset, tracing->events[0].offset);
-	EXPECT_EQ((uintptr_t)place.memory + 2 * self->page, tracing->events[0].address);
+	EXPECT_EQ((uintptr_t)place.memory + 2 * self->page + PLACE_OFFSET,
+		  tracing->events[0].address);
 	close(fd);
 }
 
