@@ -1288,7 +1288,7 @@ static __always_inline void robust_walk(bool compat, unsigned long head,
 		done = robust_link(next) == head && !robust_link(pending);
 	}
 
-	if (unlikely(!done || (word && futex_wake_words(&word, 1)))) {
+	if (unlikely(!done || (word && futex_wake_word(word)))) {
 		/* A copy, so that the original can be in registers */
 		struct robust_list_info copy = list;
 		struct robust_wait wait = { .armed = false };

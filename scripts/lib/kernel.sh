@@ -4,7 +4,8 @@
 # Kernels: their flavours, a file in scripts/config/ each, and how they are built.
 
 # load_flavour NAME: sets source, the kernel tree that this flavour is built from,
-# and flavour_patch, what is applied on top of it, which only benchmarks have. The
+# flavour_patch, what is applied on top of it, which only benchmarks have, and
+# flavour_packages, the Debian packages that only this flavour is built with. The
 # tree is the whole series, none of it (base), or the series up to a patch, which
 # is named by its subject: numbers move.
 load_flavour()
@@ -14,6 +15,7 @@ load_flavour()
 	flavour=$1
 	revision=$(sed -n 's/^# source: *//p' "$top/scripts/config/$flavour")
 	flavour_patch=$(sed -n 's/^# patch: *//p' "$top/scripts/config/$flavour")
+	flavour_packages=$(sed -n 's/^# packages: *//p' "$top/scripts/config/$flavour")
 	[ -z "$flavour_patch" ] || [ -f "$top/$flavour_patch" ] ||
 		die "scripts/config/$flavour names $flavour_patch, which is not there: fix it"
 	case $revision in
