@@ -8,7 +8,7 @@ FLAVOUR ?= full
 
 .PHONY: help run test test-arch fuzz bench kernel shell export check-series check-patches check-scripts check-docs \
 	check-bisect check-debug check-kcsan check-reference check-input check-kills check-placeholder \
-	check-window check-examples check-model check-paths check-releases \
+	check-tracers check-window check-examples check-model check-paths check-releases \
 	mutants soak clean
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo 'make check-input    bad input ends each script with one line that says so'
 	@echo 'make check-placeholder  an architecture that has only the placeholder builds and boots'
 	@echo 'make check-kills    kill a thread at every instruction of the robust mutexes of glibc and musl'
+	@echo 'make check-tracers  bpftrace, perf and trace-cmd read the trace events of an owner that is killed'
 	@echo 'make check-window   a lock costs the same at every address, in instructions'
 	@echo 'make mutants        break the series in many ways: the tests must notice each of them'
 	@echo 'make soak           let threads die for half an hour, and see whether memory is left behind'
@@ -81,7 +82,7 @@ soak:
 check-kcsan:
 	@scripts/check-debug $(ARCH) kcsan
 
-check-bisect check-debug check-kills check-reference check-window:
+check-bisect check-debug check-kills check-reference check-tracers check-window:
 	@scripts/$@ $(ARCH)
 
 check-series check-patches check-scripts check-docs check-examples check-model check-input check-placeholder check-paths check-releases clean:

@@ -16,6 +16,12 @@ load_flavour()
 	revision=$(sed -n 's/^# source: *//p' "$top/scripts/config/$flavour")
 	flavour_patch=$(sed -n 's/^# patch: *//p' "$top/scripts/config/$flavour")
 	flavour_packages=$(sed -n 's/^# packages: *//p' "$top/scripts/config/$flavour")
+	# The configuration has the version of pahole, wherever there is one, and each file
+	# depends on it: none, but for the flavours that it is installed for.
+	case " $flavour_packages " in
+	*' dwarves '*) pahole=pahole ;;
+	*) pahole=none ;;
+	esac
 	[ -z "$flavour_patch" ] || [ -f "$top/$flavour_patch" ] ||
 		die "scripts/config/$flavour names $flavour_patch, which is not there: fix it"
 	case $revision in
@@ -49,7 +55,7 @@ kernel_make()
 		# shellcheck disable=SC2086 # make_settings is a list of words
 		env -u MAKEFLAGS -u MFLAGS make -C "$build/tree" abs_srctree="$build/tree" O="$kernel_output" \
 			ARCH="$kernel_arch" CROSS_COMPILE="$cross" CC="$top/scripts/compile $kernel_compiler$(plugin_option)" HOSTCC="ccache gcc" \
-			LOCALVERSION="-$flavour" $make_settings -j"$jobs" "$@"
+			PAHOLE="${pahole:-none}" LOCALVERSION="-$flavour" $make_settings -j"$jobs" "$@"
 	)
 }
 
