@@ -687,7 +687,7 @@ static bool robust_step(struct robust_walk *walk)
 	u32 value = 0;
 	int ret;
 
-	/* A fault may take its time. Let no waiter wait for another's page. */
+	/* A fault may take long. No waiter has to wait for the page of another lock. */
 	if (walk->nr_words)
 		robust_wake(walk);
 
@@ -895,7 +895,7 @@ robust_run(const struct robust_list_info *list, bool compat, u32 flags,
 			robust_window_get(behind, (unsigned long __user *)entry,
 					  fault);
 		}
-		/* Not beside the others: that makes one test of them, and a longer. */
+		/* Separate from the tests above: the compiler merges them into a longer one. */
 		if (unlikely(link == pending))
 			break;
 		robust_window_cmpxchg(word, list->tid | flags,
