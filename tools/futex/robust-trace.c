@@ -157,7 +157,7 @@ static bool read_event(struct event *to, struct tep_event *event, struct tep_rec
 	return true;
 }
 
-/* The end of a list is what everyone expects, and a line for it would say nothing. */
+/* A walk that comes to the end of its list, without a fault, needs no line. */
 static bool remarkable(const struct event *event)
 {
 	return event->reason || event->faults;
