@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <linux/perf_event.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -1035,6 +1036,136 @@ TEST_F(kind, waiter_woken)
 		EXPECT_EQ(writable(variant->kind), woken(&waiters));
 	if (writable(variant->kind))
 		EXPECT_EQ(MARKED_WITH_WAITERS, waiters.seen);
+}
+
+/*
+ * Words whose waiters can be found by their page alone, as the mapping does not
+ * tell what object the page is part of. The locks lie in the page that a perf event
+ * shares with its reader, behind what the kernel writes there.
+ */
+#define PERF_WORDS	2048
+#define NR_PERF_LOCKS	64
+
+FIXTURE(page_has_key)
+{
+	struct robust_list entries[NR_PERF_LOCKS];
+	struct victim victim;
+	char *words;
+	int fd;
+};
+
+FIXTURE_VARIANT(page_has_key)
+{
+	int nr;
+	bool pending;
+};
+
+FIXTURE_VARIANT_ADD(page_has_key, one_lock) {
+	.nr = 1,
+};
+
+FIXTURE_VARIANT_ADD(page_has_key, few_locks) {
+	.nr = 3,
+};
+
+FIXTURE_VARIANT_ADD(page_has_key, many_locks) {
+	.nr = NR_PERF_LOCKS,
+};
+
+FIXTURE_VARIANT_ADD(page_has_key, pending) {
+	.nr = 1,
+	.pending = true,
+};
+
+FIXTURE_SETUP(page_has_key)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_DUMMY,
+		.exclude_kernel = 1,
+		.exclude_hv = 1,
+	};
+
+	REQUIRE_ROBUST_LIST();
+
+	self->fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+	if (self->fd < 0)
+		SKIP_TEST("no perf events, or not root");
+	self->words = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE,
+			   MAP_SHARED, self->fd, 0);
+	ASSERT_NE(MAP_FAILED, self->words);
+	self->words += PERF_WORDS;
+	ASSERT_TRUE(start_thread(&self->victim));
+}
+
+FIXTURE_TEARDOWN(page_has_key)
+{
+	end_thread(&self->victim);
+	munmap(self->words - PERF_WORDS, sysconf(_SC_PAGESIZE));
+	close(self->fd);
+}
+
+TEST_F(page_has_key, waiter_woken)
+{
+	struct robust_list_head *head = &self->victim.head;
+	struct waiters waiters = {};
+	futex_t *word = NULL;
+	int i;
+
+	for (i = 0; i < variant->nr; i++) {
+		word = (futex_t *)(self->words + i * sizeof(self->entries[0]));
+		*word = self->victim.tid | FUTEX_WAITERS;
+		self->entries[i].next = &self->entries[i + 1];
+	}
+	self->entries[i - 1].next = &head->list;
+	head->futex_offset = self->words - (char *)self->entries;
+	if (variant->pending)
+		head->list_op_pending = &self->entries[0];
+	else
+		head->list.next = &self->entries[0];
+
+	ASSERT_TRUE(start_waiters(&waiters, word, NR_WAITERS));
+	ASSERT_TRUE(end_thread(&self->victim));
+	EXPECT_EQ(1, woken(&waiters));
+	EXPECT_EQ(MARKED_WITH_WAITERS, waiters.seen);
+}
+
+/*
+ * The page of a private mapping can be the file's, or the thread's own. A pending
+ * word that holds no TID may mean that a wakeup is missing, and the word need not be
+ * writable for that.
+ */
+TEST(pending_in_private_read_only_file)
+{
+	size_t page_size = sysconf(_SC_PAGESIZE);
+	struct robust_list entry = {};
+	struct victim victim = {};
+	struct waiters waiters = {};
+	futex_t *word, *file;
+	int fd;
+
+	REQUIRE_ROBUST_LIST();
+
+	fd = open_memfd(page_size);
+	if (fd < 0)
+		SKIP(return, "the kernel has no memfd_create()");
+	file = mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, file);
+	word = mmap(NULL, page_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	ASSERT_NE(MAP_FAILED, word);
+
+	ASSERT_TRUE(start_thread(&victim));
+	victim.head.futex_offset = (char *)word - (char *)&entry;
+	victim.head.list_op_pending = &entry;
+	ASSERT_TRUE(start_waiters(&waiters, file, NR_WAITERS));
+	ASSERT_TRUE(end_thread(&victim));
+	EXPECT_EQ(1, woken(&waiters));
+	EXPECT_EQ(0U, waiters.seen);
+
+	munmap(word, page_size);
+	munmap(file, page_size);
+	close(fd);
 }
 
 /* All kinds at once */
