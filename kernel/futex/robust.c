@@ -537,9 +537,15 @@ static noinline void robust_wake_each(u32 __user **words, unsigned int nr,
 				      struct robust_wait *wait)
 {
 	unsigned int i;
+	int ret;
 
-	for (i = 0; i < nr; i++)
-		robust_access(wait, robust_wake_word(words[i], woken));
+	for (i = 0; i < nr; i++) {
+		if (likely(!robust_access(wait, robust_wake_word(words[i], woken))))
+			continue;
+		ret = futex_wake_mapped(words[i]);
+		if (ret > 0 && woken)
+			*woken += ret;
+	}
 }
 
 /*
@@ -554,7 +560,9 @@ static noinline void robust_wake_each(u32 __user **words, unsigned int nr,
  * the word changed and does not sleep.
  *
  * If the key of a word depends on its page, the page is waited for as for the
- * mark. If futex_wake() fails, no waiter was woken, and it can be repeated.
+ * mark. If futex_wake() fails, no waiter was woken, and it can be repeated. When
+ * the limit has expired it fails even if the page is present, where that cannot
+ * be found without the mmap lock; most waiters are found by the mapping then.
  */
 static void robust_wake(struct robust_walk *walk)
 {

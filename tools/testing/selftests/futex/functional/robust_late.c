@@ -101,6 +101,8 @@ struct late {
 	int notify_delay;
 	/* From now on a file is opened for direct I/O */
 	bool direct;
+	/* While a thread waits for this page, its process holds the mmap lock */
+	int mm_locked;
 	/* Pages that the victim does not map before it dies, from here on */
 	int untouched;
 	pid_t server;
@@ -721,13 +723,37 @@ static void touch(void *at)
 	__atomic_fetch_or((char *)at, 0, __ATOMIC_RELAXED);
 }
 
+static int open_direct(struct late *late)
+{
+	char path[32];
+
+	late->direct = true;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", late->fd);
+	return open(path, O_RDONLY);
+}
+
+/*
+ * Hold the mmap lock as long as a page of the file is on its way: direct I/O has no
+ * use for pages, so mmap() waits for this one to drop it.
+ */
+static void hold_mmap_lock(struct late *late, int fd, int page)
+{
+	mmap(NULL, late->page_size, PROT_READ, MAP_PRIVATE, fd,
+	     page * late->page_size);
+}
+
 static void run_late(struct victim *victim)
 {
 	struct late *late = victim->data;
 	pthread_t thread;
 	size_t offset;
-	int page;
+	int page, fd = -1;
 
+	if (late->mm_locked) {
+		fd = open_direct(late);
+		if (fd < 0)
+			_exit(KSFT_FAIL);
+	}
 	if (!late->keep_file)
 		close(late->fd);
 	for (page = 0; page < late->untouched; page++) {
@@ -744,8 +770,14 @@ static void run_late(struct victim *victim)
 		start_watching(late);
 	if (!needs_thread(late))
 		die(late);
-	else if (!pthread_create(&thread, NULL, die, late))
-		end_process_when_told(late);
+	else if (pthread_create(&thread, NULL, die, late))
+		_exit(KSFT_FAIL);
+	if (late->mm_locked) {
+		while (!late->asked[late->mm_locked])
+			usleep(1000);
+		hold_mmap_lock(late, fd, late->mm_locked);
+	}
+	end_process_when_told(late);
 }
 
 /* Make the list of the first @nr locks, held by the victim */
@@ -1388,6 +1420,8 @@ static const struct absence {
 	bool compat;
 	/* A file has to be flushed after the walk */
 	bool keep_file;
+	/* Another thread holds the mmap lock for writing until the pages come */
+	bool mm_locked;
 	/* After so many seconds it is killed, or the pages come nevertheless */
 	int delay;
 	bool killed;
@@ -1397,6 +1431,8 @@ static const struct absence {
 	{ "killed, with two lists", KILLED, .compat = true },
 	{ "exit_group, with an open file", EXIT_GROUP, .keep_file = true },
 	{ "thread exit", THREAD_EXIT },
+	{ "thread exit, mmap lock held", THREAD_EXIT, .mm_locked = true,
+	  .delay = 66 },
 	{ "thread exit, killed", THREAD_EXIT_KILLED, .killed = true },
 	{ "exec, killed", EXEC, .killed = true },
 	{ "exec, killed late", EXEC, .killed = true, .delay = LAST_KILL },
@@ -1420,6 +1456,8 @@ static const char *absence_prepare(struct hole *hole,
 		return "needs another page";
 	hole->late->by_thread = absence->by_thread;
 	hole->late->keep_file = absence->keep_file;
+	if (absence->mm_locked)
+		hole->late->mm_locked = LATE_SLOT;
 	if (absence->compat && !compat_prepare(hole->late, LATE_SLOT))
 		hole->left_out = true;
 	return NULL;
@@ -1450,7 +1488,7 @@ static void absence_watch(struct hole *hole, const struct absence *absence,
 		hole->disturbed = now;
 		if (absence->killed)
 			kill(late->victim->pid, SIGKILL);
-		if (absence->pages_come) {
+		if (absence->pages_come || absence->mm_locked) {
 			late->delay[LATE_SLOT] = 0;
 			late->delay[SECOND_SLOT] = 0;
 		}
@@ -1545,7 +1583,7 @@ static void check_absence(struct __test_metadata *_metadata, struct hole *hole,
  * costs no other lock. A waiter for a lock before them does not wait that long,
  * and FUTEX_LOCK_PI on a futex of the dying thread, that is not robust, comes
  * back when it is dead. What the exit waits for afterwards, the flush of a
- * file, is not interrupted.
+ * file, is not interrupted. Nor is a wakeup that has to wait for the mmap lock.
  *
  * An exec has a minute from the kill on, and without a kill it waits for as
  * long as it takes. As long as it may go on, it can own the futex:
@@ -1778,16 +1816,12 @@ static void *read_late_page(void *arg)
 	return NULL;
 }
 
-/* Direct I/O has no use for pages, so mmap() waits for this one to drop it */
 static void run_busy_mm(struct victim *victim)
 {
 	struct late *late = victim->data;
-	char path[32];
+	int fd = open_direct(late);
 	pthread_t thread;
-	int fd;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", late->fd);
-	fd = open(path, O_RDONLY);
 	/* Once it is asleep the other thread needs no page before it dies */
 	if (fd < 0 || pthread_create(&thread, NULL, die, late) ||
 	    !happens(victim->tid && sleepers(&victim->go) == 1))
@@ -1795,8 +1829,7 @@ static void run_busy_mm(struct victim *victim)
 	touch((void *)late_word(late, 0));
 	touch(late_entry(late, 0));
 	late->end_process = 1;
-	mmap(NULL, late->page_size, PROT_READ, MAP_PRIVATE, fd,
-	     LATE_SLOT * late->page_size);
+	hold_mmap_lock(late, fd, LATE_SLOT);
 	_exit(KSFT_FAIL);
 }
 
@@ -1808,7 +1841,6 @@ TEST_F_TIMEOUT(busy_mm, wakeups_not_delayed, 60)
 
 	ASSERT_EQ(0, pthread_create(&self->reader, NULL, read_late_page, late));
 	ASSERT_TRUE(happens(late->asked[LATE_SLOT]));
-	late->direct = true;
 	victim->run = run_busy_mm;
 	victim->data = late;
 	ASSERT_TRUE(victim_start(victim));

@@ -16,7 +16,6 @@
 #include <poll.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
-#include <linux/perf_event.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -1040,18 +1039,19 @@ TEST_F(kind, waiter_woken)
 
 /*
  * Words whose waiters can be found by their page alone, as the mapping does not
- * tell what object the page is part of. The locks lie in the page that a perf event
- * shares with its reader, behind what the kernel writes there.
+ * tell what object the page is part of. The locks lie in the ring buffer of an AIO
+ * context, where no event has been written.
  */
-#define PERF_WORDS	2048
-#define NR_PERF_LOCKS	64
+#define RING_WORDS	2048
+#define NR_RING_LOCKS	64
 
 FIXTURE(page_has_key)
 {
-	struct robust_list entries[NR_PERF_LOCKS];
+	struct robust_list entries[NR_RING_LOCKS];
 	struct victim victim;
+	/* The context is its address */
+	unsigned long ring;
 	char *words;
-	int fd;
 };
 
 FIXTURE_VARIANT(page_has_key)
@@ -1069,7 +1069,7 @@ FIXTURE_VARIANT_ADD(page_has_key, few_locks) {
 };
 
 FIXTURE_VARIANT_ADD(page_has_key, many_locks) {
-	.nr = NR_PERF_LOCKS,
+	.nr = NR_RING_LOCKS,
 };
 
 FIXTURE_VARIANT_ADD(page_has_key, pending) {
@@ -1079,31 +1079,19 @@ FIXTURE_VARIANT_ADD(page_has_key, pending) {
 
 FIXTURE_SETUP(page_has_key)
 {
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_SOFTWARE,
-		.size = sizeof(attr),
-		.config = PERF_COUNT_SW_DUMMY,
-		.exclude_kernel = 1,
-		.exclude_hv = 1,
-	};
-
 	REQUIRE_ROBUST_LIST();
 
-	self->fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
-	if (self->fd < 0)
-		SKIP_TEST("no perf events, or not root");
-	self->words = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE,
-			   MAP_SHARED, self->fd, 0);
-	ASSERT_NE(MAP_FAILED, self->words);
-	self->words += PERF_WORDS;
+	self->ring = 0;
+	if (syscall(SYS_io_setup, 1, &self->ring))
+		SKIP_TEST("the kernel has no AIO");
+	self->words = (char *)self->ring + RING_WORDS;
 	ASSERT_TRUE(start_thread(&self->victim));
 }
 
 FIXTURE_TEARDOWN(page_has_key)
 {
 	end_thread(&self->victim);
-	munmap(self->words - PERF_WORDS, sysconf(_SC_PAGESIZE));
-	close(self->fd);
+	syscall(SYS_io_destroy, self->ring);
 }
 
 TEST_F(page_has_key, waiter_woken)
