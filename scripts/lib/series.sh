@@ -30,6 +30,21 @@ plain_git()
 		git -c advice.detachedHead=false "$@"
 }
 
+# is_work_tree DIR: whether it is one, of a repository that knows it.
+is_work_tree()
+{
+	[ -e "$1/.git" ] && git -C "$1" rev-parse -q --git-dir >/dev/null 2>&1
+}
+
+# add_work_tree DIR COMMIT: makes DIR a work tree of build/linux. One of a tree that was
+# there before is replaced.
+add_work_tree()
+{
+	rm -rf "$1"
+	plain_git -C "$build/linux" worktree prune &&
+		plain_git -C "$build/linux" worktree add -q --detach "$1" "$2"
+}
+
 # patches/BASE/before-6.1.X has the forms that some of the patches have before 6.1.X.
 
 # boundaries DIRECTORY: these X, ascending.
