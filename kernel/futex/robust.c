@@ -522,13 +522,14 @@ static __always_inline u32 robust_marked(u32 value)
 	return (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
 }
 
+/* Nonzero if it failed. It did not where the waiter is one of a PI futex: -EINVAL. */
 static int robust_wake_word(u32 __user *word, unsigned int *woken)
 {
 	int ret = futex_wake(word, FLAGS_SHARED, 1, FUTEX_BITSET_MATCH_ANY);
 
 	if (ret > 0 && woken)
 		*woken += ret;
-	return ret < 0;
+	return ret < 0 && ret != -EINVAL;
 }
 
 /* Wake a waiter of each word that futex_wake_words() has left. */

@@ -103,6 +103,8 @@ struct late {
 	bool direct;
 	/* While a thread waits for this page, its process holds the mmap lock */
 	int mm_locked;
+	/* The lock whose page it has only read */
+	int read_before;
 	/* Pages that the victim does not map before it dies, from here on */
 	int untouched;
 	pid_t server;
@@ -753,6 +755,8 @@ static void run_late(struct victim *victim)
 		fd = open_direct(late);
 		if (fd < 0)
 			_exit(KSFT_FAIL);
+		/* Mapped, and not for writing */
+		(void)*late_word(late, late->read_before);
 	}
 	if (!late->keep_file)
 		close(late->fd);
@@ -1327,6 +1331,9 @@ struct hole {
 	/* When the test killed it, or let the pages come, and when it ended */
 	long long disturbed;
 	long long ended;
+	/* When its limit was seen to expire, and whether the mmap lock was held then */
+	long long expired;
+	bool held;
 };
 
 /* Words in ordinary memory but for one; returns NULL, or why that is not so */
@@ -1354,14 +1361,14 @@ static const char *hole_prepare(struct hole *hole, enum death death,
 	return NULL;
 }
 
-/* Take another page away before anything uses it */
-static bool hole_add(struct hole *hole)
+/* Have another page come from the server as well, with this delay */
+static bool hole_add(struct hole *hole, int slot, int delay)
 {
 	struct late *late = hole->late;
-	off_t offset = (off_t)SECOND_SLOT * late->page_size;
+	off_t offset = (off_t)slot * late->page_size;
 	char *at = late->pages + offset;
 
-	late->delay[SECOND_SLOT] = NEVER;
+	late->delay[slot] = delay;
 	return mmap(at, late->page_size, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_FIXED, late->fd, offset) == at;
 }
@@ -1374,7 +1381,10 @@ static bool hole_start(struct hole *hole)
 	if (!late_start(late))
 		return false;
 	late_list(late, NR_LISTED);
-	late_pending(late, PENDING_SLOT);
+	if (late->mm_locked)
+		late->victim->head.list_op_pending = late_entry(late, PENDING_SLOT);
+	else
+		late_pending(late, PENDING_SLOT);
 	for (i = 0; i < NR_SLEEPERS; i++)
 		if (!start_sleeper(&hole->sleepers[i],
 				   late_word(late, sleeper_slots[i])))
@@ -1420,7 +1430,11 @@ static const struct absence {
 	bool compat;
 	/* A file has to be flushed after the walk */
 	bool keep_file;
-	/* Another thread holds the mmap lock for writing until the pages come */
+	/*
+	 * Another thread holds the mmap lock for writing until the limit has expired
+	 * and the pages come. The pending lock is not held, and its page is not
+	 * mapped for writing: its waiter cannot be found without the mmap lock.
+	 */
 	bool mm_locked;
 	/* After so many seconds it is killed, or the pages come nevertheless */
 	int delay;
@@ -1431,8 +1445,7 @@ static const struct absence {
 	{ "killed, with two lists", KILLED, .compat = true },
 	{ "exit_group, with an open file", EXIT_GROUP, .keep_file = true },
 	{ "thread exit", THREAD_EXIT },
-	{ "thread exit, mmap lock held", THREAD_EXIT, .mm_locked = true,
-	  .delay = 66 },
+	{ "thread exit, mmap lock held", THREAD_EXIT, .mm_locked = true },
 	{ "thread exit, killed", THREAD_EXIT_KILLED, .killed = true },
 	{ "exec, killed", EXEC, .killed = true },
 	{ "exec, killed late", EXEC, .killed = true, .delay = LAST_KILL },
@@ -1452,12 +1465,15 @@ static const char *absence_prepare(struct hole *hole,
 
 	if (missing)
 		return missing;
-	if (!hole_add(hole))
+	if (!hole_add(hole, SECOND_SLOT, NEVER) ||
+	    (absence->mm_locked && !hole_add(hole, PENDING_SLOT, 0)))
 		return "needs another page";
 	hole->late->by_thread = absence->by_thread;
 	hole->late->keep_file = absence->keep_file;
-	if (absence->mm_locked)
+	if (absence->mm_locked) {
 		hole->late->mm_locked = LATE_SLOT;
+		hole->late->read_before = PENDING_SLOT;
+	}
 	if (absence->compat && !compat_prepare(hole->late, LATE_SLOT))
 		hole->left_out = true;
 	return NULL;
@@ -1477,6 +1493,40 @@ static bool absence_start(struct hole *hole, const struct absence *absence)
 	return hole->left_out;
 }
 
+/* When its time is over, a thread has a signal pending that nothing has sent */
+static bool limit_expired(struct victim *victim)
+{
+	unsigned long long pending = 0;
+	char path[64], line[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", victim->pid,
+		 victim->tid);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "SigPnd: %llx", &pending);
+	if (file)
+		fclose(file);
+	return pending & (1ULL << (SIGKILL - 1));
+}
+
+/* In milliseconds: from then on, until the pages come */
+#define EXPIRED_DELAY	1000
+
+static bool is_due(struct hole *hole, const struct absence *absence,
+		   long long start, long long now)
+{
+	struct victim *victim = hole->late->victim;
+
+	if (!absence->mm_locked)
+		return now >= start + absence->delay * 1000LL;
+	if (!hole->expired && limit_expired(victim)) {
+		hole->expired = now;
+		hole->held = task_state(victim->pid, victim->pid) == 'D';
+	}
+	return hole->expired && now >= hole->expired + EXPIRED_DELAY;
+}
+
 /* What the test does to it after a while; afterwards, note whether it has ended */
 static void absence_watch(struct hole *hole, const struct absence *absence,
 			  long long start)
@@ -1484,7 +1534,7 @@ static void absence_watch(struct hole *hole, const struct absence *absence,
 	long long now = milliseconds();
 	struct late *late = hole->late;
 
-	if (!hole->disturbed && now >= start + absence->delay * 1000LL) {
+	if (!hole->disturbed && is_due(hole, absence, start, now)) {
 		hole->disturbed = now;
 		if (absence->killed)
 			kill(late->victim->pid, SIGKILL);
@@ -1557,7 +1607,13 @@ static void check_absence(struct __test_metadata *_metadata, struct hole *hole,
 		EXPECT_GE(WAIT_MAX * 1000LL, took);
 		EXPECT_EQ(NR_LISTED - 2, late_count(late, NR_LISTED));
 	}
-	EXPECT_EQ(MARKED_WITH_WAITERS, *late_word(late, PENDING_SLOT));
+	if (absence->mm_locked) {
+		EXPECT_NE(0, hole->disturbed);
+		EXPECT_TRUE(hole->held);
+		EXPECT_EQ(FUTEX_WAITERS, *late_word(late, PENDING_SLOT));
+	} else {
+		EXPECT_EQ(MARKED_WITH_WAITERS, *late_word(late, PENDING_SLOT));
+	}
 	for (i = 0; late->compat && i < NR_COMPAT; i++)
 		EXPECT_EQ(MARKED, *compat_word(late->compat, i));
 	if (!hole->ended)
@@ -1779,9 +1835,12 @@ FIXTURE(busy_mm)
 	pthread_t reader;
 };
 
-/* Other architectures find no page without the mmap lock: HAVE_FAST_GUP */
+/*
+ * Other architectures find no page without the mmap lock: HAVE_FAST_GUP. Nor does
+ * MIPS where the data cache has aliases.
+ */
 #if defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) || \
-	defined(__s390__) || defined(__powerpc__) || defined(__mips__)
+	defined(__s390__) || defined(__powerpc__)
 #define FINDS_PAGES	true
 #else
 #define FINDS_PAGES	false

@@ -1038,9 +1038,9 @@ TEST_F(kind, waiter_woken)
 }
 
 /*
- * Words whose waiters can be found by their page alone, as the mapping does not
- * tell what object the page is part of. The locks lie in the ring buffer of an AIO
- * context, where no event has been written.
+ * Words whose waiters the kernel looks up by their page, as the mapping is not of a
+ * regular file. The locks lie in the ring buffer of an AIO context, where no event
+ * has been written.
  */
 #define RING_WORDS	2048
 #define NR_RING_LOCKS	64
@@ -1083,7 +1083,7 @@ FIXTURE_SETUP(page_has_key)
 
 	self->ring = 0;
 	if (syscall(SYS_io_setup, 1, &self->ring))
-		SKIP_TEST("the kernel has no AIO");
+		SKIP_TEST("the kernel has no AIO, or no context is left");
 	self->words = (char *)self->ring + RING_WORDS;
 	ASSERT_TRUE(start_thread(&self->victim));
 }
