@@ -1716,7 +1716,7 @@ TEST_F_TIMEOUT(absent_page, bounded_wait, 180)
  */
 #define KILL_DELAY	3
 
-/* Task work comes in between, and must not make the wait a busy one */
+/* Task work comes before the kill, and must not make the wait a busy one */
 #define NOTIFY_DELAY	1
 #define CPU_LIMIT	1000
 
@@ -1816,6 +1816,8 @@ TEST_F_TIMEOUT(killed_walk, all_marked_and_woken, 120)
 	late_die(late);
 	ASSERT_TRUE(happens(late->asked[LATE_SLOT]));
 	settle();
+	if (variant->notify)
+		sleep(NOTIFY_DELAY + 1);
 	/* From now on the thread is dead when the process is */
 	if (variant->kill || variant->exit)
 		late->death = THREAD_EXIT_KILLED;
