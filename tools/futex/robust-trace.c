@@ -157,23 +157,31 @@ static bool read_event(struct event *to, struct tep_event *event, struct tep_rec
 	return true;
 }
 
-/* A walk that comes to the end of its list, without a fault, needs no line. */
-static bool remarkable(const struct event *event)
+/*
+ * A walk that comes to the end of its list, without a fault, needs no line, if each
+ * lock has had one. Of locks whose events were lost it alone tells how many they are.
+ */
+static bool remarkable(const struct event *event, unsigned long long marked)
 {
-	return event->reason || event->faults;
+	return event->reason || event->faults || event->marked != marked;
 }
 
 static void handle(struct tep_event *event, struct tep_record *record,
 		   const struct request *request)
 {
+	unsigned long long marked = 0;
 	struct event found;
 
 	if (!event || !read_event(&found, event, record))
 		return;
 	if (request->pid && found.pid != request->pid && found.tgid != request->pid)
 		return;
+	if (found.type == EVENT_MARK)
+		tally_mark(found.pid);
+	else if (found.type == EVENT_WALK)
+		marked = tally_take(found.pid);
 	if (request->summary ? found.type != EVENT_WALK :
-	    found.type == EVENT_WALK && !request->style.json && !remarkable(&found))
+	    found.type == EVENT_WALK && !request->style.json && !remarkable(&found, marked))
 		return;
 	print_event(stdout, &found, &request->style);
 	fflush(stdout);
@@ -205,6 +213,21 @@ static double seconds(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
+/* Whether the kernel was built with tracefs; true if that cannot be found out */
+static bool kernel_has_tracefs(void)
+{
+	FILE *file = fopen("/proc/filesystems", "r");
+	bool found = false;
+	char line[64];
+
+	if (!file)
+		return true;
+	while (!found && fgets(line, sizeof(line), file))
+		found = !!strstr(line, "\ttracefs\n");
+	fclose(file);
+	return found;
+}
+
 /* Where tracefs is. Ends the program if it cannot be used. */
 static const char *find_tracefs(void)
 {
@@ -212,6 +235,8 @@ static const char *find_tracefs(void)
 	char *path;
 
 	directory = tracefs_tracing_dir();
+	if (!directory && !kernel_has_tracefs())
+		die("this kernel has no tracefs: it was built without CONFIG_TRACING");
 	if (!directory)
 		die("tracefs is not mounted: as root, run 'mount -t tracefs nodev %s'",
 		    "/sys/kernel/tracing");
@@ -360,6 +385,14 @@ static void read_file(struct request *request)
 }
 #endif
 
+/* See no-color.org: a variable that is empty does not count. */
+static bool colour_wanted(void)
+{
+	const char *no_color = getenv("NO_COLOR");
+
+	return isatty(STDOUT_FILENO) && !(no_color && *no_color);
+}
+
 static unsigned long parse_number(const char *option, const char *text)
 {
 	unsigned long value;
@@ -389,7 +422,7 @@ int main(int argc, char **argv)
 	struct request request = { .style = { .resolve = true } };
 	int option;
 
-	request.style.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+	request.style.colour = colour_wanted();
 	while ((option = getopt_long(argc, argv, "sp:jd:b:h", options, NULL)) != -1) {
 		switch (option) {
 		case 's':

@@ -75,4 +75,7 @@ void print_event(FILE *file, const struct event *event, const struct style *styl
 
 const char *file_name(unsigned long long dev, unsigned long long ino);
 
+void tally_mark(unsigned long long pid);
+unsigned long long tally_take(unsigned long long pid);
+
 #endif /* _ROBUST_TRACE_H */

@@ -3,15 +3,10 @@
  * What the kernel does with the locks on the list of a thread that ends: in
  * every way in which it can end, and for lists of every length.
  */
-#include <sched.h>
-
 #include "robust.h"
 
 #define NR_LOCKS	10
 #define NR_WAITERS	3
-
-/* The limit on entries that turn out not to be the dying thread's */
-#define MISSES		2048
 
 static void run_sigsegv(struct victim *victim)
 {
@@ -47,13 +42,6 @@ static void run_exec(struct victim *victim)
 static void *hold_and_return(void *arg)
 {
 	victim_hold(arg);
-	return NULL;
-}
-
-static void *hold_and_exit_thread(void *arg)
-{
-	victim_hold(arg);
-	syscall(SYS_exit, 0);
 	return NULL;
 }
 
@@ -1032,11 +1020,11 @@ FIXTURE_VARIANT_ADD(locks, 10) {
 };
 
 FIXTURE_VARIANT_ADD(locks, 2047) {
-	.nr = MISSES - 1,
+	.nr = ROBUST_LIST_LIMIT - 1,
 };
 
 FIXTURE_VARIANT_ADD(locks, 2049) {
-	.nr = MISSES + 1,
+	.nr = ROBUST_LIST_LIMIT + 1,
 };
 
 FIXTURE_VARIANT_ADD(locks, 10000) {
@@ -1093,17 +1081,17 @@ TEST_F(locks, last_waiter_woken)
 }
 
 /*
- * The walk is bounded by progress: it ends after 2048 entries that are not the
- * thread's. A lock behind fewer of them is marked.
+ * The walk is bounded by progress: it ends after ROBUST_LIST_LIMIT entries that are
+ * not the thread's. A lock behind fewer of them is marked.
  */
 TEST_F(list, below_miss_limit)
 {
-	link_locks(&self->victim->head, self->locks, MISSES);
-	hold(self->locks, MISSES - 1, OTHER_TID);
-	self->locks[MISSES - 1].word = self->victim->tid;
+	link_locks(&self->victim->head, self->locks, ROBUST_LIST_LIMIT);
+	hold(self->locks, ROBUST_LIST_LIMIT - 1, OTHER_TID);
+	self->locks[ROBUST_LIST_LIMIT - 1].word = self->victim->tid;
 
 	ASSERT_TRUE(victim_die(self->victim));
-	EXPECT_EQ(MARKED, self->locks[MISSES - 1].word);
+	EXPECT_EQ(MARKED, self->locks[ROBUST_LIST_LIMIT - 1].word);
 }
 
 /* A lock behind more of them is not: the walk has given up before. */
@@ -1121,7 +1109,7 @@ TEST_F(list, miss_limit)
 	EXPECT_EQ((__u32)self->victim->tid, self->locks[nr - 1].word);
 }
 
-/* A lock that is marked spends none of the 2048: here 7000 are passed. */
+/* A lock that is marked spends none of the limit: here 7000 are passed. */
 TEST_F(list, locks_among_misses)
 {
 	size_t own = 5000, foreign = 2000, i;

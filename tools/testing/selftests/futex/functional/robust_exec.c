@@ -2,8 +2,9 @@
 /*
  * exec and the locks of the thread that execs. They are marked under the TID
  * that they carry, which is not the one that the thread has afterwards if it is
- * not the leader. And they are marked when every other thread of the process is
- * dead, not before: a thread that the exec is about to kill must not get one.
+ * not the leader. They are released, PI futexes as well, when every other
+ * thread of the process is dead, not before: a thread that the exec is about to
+ * kill must not get one.
  *
  * The process under test has two threads, the one that execs and a sibling that
  * competes for its lock. One of them is the leader. A thread of the test, hence
@@ -11,6 +12,11 @@
  *
  * Both processes share all data at one address. As in robust.h, the threads
  * store their TIDs, the test builds list and words, and lets the exec begin.
+ *
+ * The tests of a sibling are races. They are repeated until a budget of time is
+ * spent, or as often as ROBUST_EXEC_ROUNDS in the environment says:
+ *
+ *	ROBUST_EXEC_ROUNDS=300 ./robust_exec
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -27,9 +33,16 @@
 /* PI futexes that are released behind it, each with a waiter */
 #define NR_MORE		16
 
-/* What a race is given: execs, and milliseconds after which no more begin */
+/* By default: execs, and milliseconds after which no more of them begin */
 #define ROUNDS		100
 #define BUDGET		2500
+
+/* In the environment: execs, without a budget, and how many there can be */
+#define ROUNDS_VARIABLE	"ROBUST_EXEC_ROUNDS"
+#define MAX_ROUNDS	100000
+
+/* Seconds, for 300 rounds and more. One takes 50 ms on an emulated CPU. */
+#define RACE_TIME_LIMIT	600
 
 /* The new program is this one. It ends at once if this variable is set. */
 #define ROLE		"ROBUST_EXEC"
@@ -50,9 +63,12 @@ enum lock_type {
 
 enum sibling_type {
 	BLOCKED,
-	/* Looks at the word all the time */
+	/* Looks all the time whether the lock is released */
 	POLLING,
-	/* Blocked, and preempts the other thread as soon as it is woken */
+	/*
+	 * Blocked, on the CPU of the thread that execs and with a higher
+	 * priority, so that it preempts this thread when it is woken
+	 */
 	FIFO,
 	/* Blocked, and ends the process as soon as it is woken */
 	EXIT,
@@ -64,6 +80,7 @@ struct process {
 	enum sibling_type sibling;
 	/* The leader is the sibling */
 	bool by_thread;
+	/* The new program */
 	const char *path;
 	pid_t pid;
 	int status;
@@ -72,12 +89,12 @@ struct process {
 	/* Set to let the sibling begin, and the exec */
 	futex_t start;
 	futex_t go;
-	/* The sibling makes no other system call than that which blocks it */
+	/* From here on the sibling makes no system calls but on the lock */
 	futex_t competing;
 	futex_t executing;
-	/* The sibling saw a word that was still locked after executing was set */
+	/* After executing was set, a polling sibling found the lock held */
 	futex_t polled;
-	/* The sibling found the lock released */
+	/* The sibling got the lock, or found it released */
 	futex_t got;
 	/* errno of an exec that returned */
 	futex_t error;
@@ -154,28 +171,68 @@ static void *exec_thread(void *arg)
 	wait_until_set(&process->go);
 
 	process->executing = 1;
+	/* Else the sibling could be killed before it looks again */
+	if (process->sibling == POLLING)
+		happens(process->polled);
 	execve(process->path, arguments, environment);
 	process->error = errno;
 	for (;;)
 		pause();
 }
 
+/* FUTEX_TRYLOCK_PI. Returns 0 or the error number. */
+static int try_lock_pi(futex_t *word)
+{
+	if (!futex(word, FUTEX_TRYLOCK_PI, 0, NULL, NULL, 0, 0))
+		return 0;
+	return errno;
+}
+
+/*
+ * For a polling sibling: is the lock still held by the thread that execs?
+ *
+ * A lock on the list is free for any thread that finds the mark in the word. A
+ * PI futex that is on no list is not marked: as long as a live thread owns it,
+ * FUTEX_TRYLOCK_PI fails with EAGAIN. The sibling never gets this lock, and
+ * never finds another TID in the word either, that of the thread of the test to
+ * which the lock was handed over: a release waits until the sibling is dead.
+ */
+static bool is_held(struct process *process)
+{
+	if (process->lock == PI &&
+	    try_lock_pi(&process->locks[0].word) != EAGAIN)
+		return false;
+	return owner(process) == process->exec_tid;
+}
+
+static void poll_lock(struct process *process)
+{
+	__u32 executing;
+
+	for (;;) {
+		executing = process->executing;
+		if (!is_held(process))
+			break;
+		if (executing)
+			process->polled = 1;
+	}
+}
+
 /* Returns when the thread that execs has released its lock */
 static void compete(struct process *process)
 {
 	futex_t *word = &process->locks[0].word;
-	__u32 executing = 0;
+	int error;
 
 	process->competing = 1;
 	if (process->sibling == POLLING) {
-		do {
-			if (executing)
-				process->polled = 1;
-			executing = process->executing;
-		} while (owner(process) == process->exec_tid);
+		poll_lock(process);
 	} else if (is_pi(process)) {
-		while (lock_pi(word))
-			;
+		do {
+			error = lock_pi(word);
+		} while (error == ETIMEDOUT);
+		if (error)
+			_exit(KSFT_FAIL);
 	} else {
 		while (owner(process) == process->exec_tid)
 			wait_on(word, process->exec_tid | FUTEX_WAITERS);
@@ -221,8 +278,8 @@ static void run_process(struct process *process)
 	}
 }
 
-/* A waiter of another process: a thread of the test */
-struct other {
+/* The waiter outside the process: a thread of the test */
+struct outer {
 	futex_t *word;
 	__u32 owner;
 	bool pi;
@@ -233,19 +290,19 @@ struct other {
 	__u32 seen;
 };
 
-static void *other_thread(void *arg)
+static void *outer_thread(void *arg)
 {
-	struct other *other = arg;
+	struct outer *outer = arg;
 
-	other->tid = syscall(SYS_gettid);
-	if (other->pi)
-		other->ret = lock_pi(other->word);
+	outer->tid = syscall(SYS_gettid);
+	if (outer->pi)
+		outer->ret = lock_pi(outer->word);
 	else
-		other->ret = wait_on(other->word, other->owner | FUTEX_WAITERS);
-	other->seen = *other->word;
-	if (other->pi)
-		futex_unlock_pi(other->word, 0);
-	other->done = 1;
+		outer->ret = wait_on(outer->word, outer->owner | FUTEX_WAITERS);
+	outer->seen = *outer->word;
+	if (outer->pi)
+		futex_unlock_pi(outer->word, 0);
+	outer->done = 1;
 	return NULL;
 }
 
@@ -260,13 +317,13 @@ static bool sibling_is_blocked(struct process *process, int nr)
 	return sleepers(&process->locks[0].word) == nr;
 }
 
-static bool other_is_blocked(struct other *other)
+static bool outer_is_blocked(struct outer *outer)
 {
-	return other->tid && !other->done &&
-	       task_state(getpid(), other->tid) == 'S';
+	return outer->tid && !outer->done &&
+	       task_state(getpid(), outer->tid) == 'S';
 }
 
-/* Begin anew, with what the test has chosen */
+/* Clear all but what the test has chosen */
 static void process_reset(struct process *process)
 {
 	struct process choice = {
@@ -281,42 +338,43 @@ static void process_reset(struct process *process)
 	process->status = -1;
 }
 
-static bool wait_in_other(struct other *other, struct process *process,
-			  futex_t *word)
+/* Start it, and return when it is blocked on a lock of the process */
+static bool outer_start_on(struct outer *outer, struct process *process,
+			   futex_t *word)
 {
-	memset(other, 0, sizeof(*other));
-	other->word = word;
-	other->owner = process->exec_tid;
-	other->pi = is_pi(process);
-	return !pthread_create(&other->thread, NULL, other_thread, other) &&
-	       happens(other_is_blocked(other));
+	memset(outer, 0, sizeof(*outer));
+	outer->word = word;
+	outer->owner = process->exec_tid;
+	outer->pi = is_pi(process);
+	return !pthread_create(&outer->thread, NULL, outer_thread, outer) &&
+	       happens(outer_is_blocked(outer));
 }
 
-static bool other_start(struct other *other, struct process *process)
+static bool outer_start(struct outer *outer, struct process *process)
 {
-	return wait_in_other(other, process, &process->locks[0].word);
+	return outer_start_on(outer, process, &process->locks[0].word);
 }
 
 /*
- * Has the waiter got the lock? All is over when this is asked: where a wakeup is
+ * Has it got the lock? The exec is over when this is asked: where a wakeup is
  * missing it does not come any more, and is made here to end the thread.
  */
-static bool other_got_lock(struct other *other)
+static bool outer_got_lock(struct outer *outer)
 {
 	bool woken = true;
 
-	if (!other->pi)
-		woken = !futex_wake(other->word, INT_MAX, 0);
-	pthread_join(other->thread, NULL);
-	if (!woken || other->ret)
+	if (!outer->pi)
+		woken = !futex_wake(outer->word, INT_MAX, 0);
+	pthread_join(outer->thread, NULL);
+	if (!woken || outer->ret)
 		return false;
-	if (other->pi)
-		return (other->seen & FUTEX_TID_MASK) == other->tid &&
-		       (other->seen & FUTEX_OWNER_DIED);
-	return other->seen == MARKED_WITH_WAITERS;
+	if (outer->pi)
+		return (outer->seen & FUTEX_TID_MASK) == outer->tid &&
+		       (outer->seen & FUTEX_OWNER_DIED);
+	return outer->seen == MARKED_WITH_WAITERS;
 }
 
-/* Start it, and return when its threads are there and one holds the lock */
+/* Start it, and return when it has both threads and one holds the lock */
 static bool process_start(struct process *process)
 {
 	struct robust_lock *locks = process->locks;
@@ -378,8 +436,8 @@ static bool new_program_ran(struct process *process)
 	       WEXITSTATUS(process->status) == EXEC_STATUS;
 }
 
-/* All held locks but the first, which is left to the test's waiter. */
-static bool others_have(struct process *process, __u32 word)
+/* All that the thread holds and no other thread waits for */
+static bool held_words_are(struct process *process, __u32 word)
 {
 	return process->lock == PI ||
 	       count(&process->locks[1], NR_LOCKS - 2, word) == NR_LOCKS - 2;
@@ -393,7 +451,7 @@ static bool foreign_is_unchanged(struct process *process)
 static bool nothing_has_changed(struct process *process)
 {
 	return process->locks[0].word == (process->exec_tid | FUTEX_WAITERS) &&
-	       others_have(process, process->exec_tid) &&
+	       held_words_are(process, process->exec_tid) &&
 	       foreign_is_unchanged(process);
 }
 
@@ -425,12 +483,12 @@ static struct process *process_alloc(enum lock_type lock)
 }
 
 /*
- * A sibling that competes for the lock until it is dead.
+ * A sibling that competes for the lock until it is dead. Siblings of all types
+ * compete for locks of all types.
  *
- * Not all combinations can show a lock that is released too early: a PI futex
- * is handed over without anything to poll for, and without kernel preemption a
- * sibling on the same CPU does not run before it is killed. For these there are
- * the traced siblings.
+ * The chance that a release which comes too early is detected depends on both.
+ * For example, if the kernel is not preemptible, a FIFO sibling only runs where
+ * the exec can sleep. A traced sibling detects each such release.
  */
 FIXTURE(sibling)
 {
@@ -468,9 +526,24 @@ FIXTURE_VARIANT_ADD(sibling, polling_robust_pi) {
 	.lock = ROBUST_PI,
 };
 
+FIXTURE_VARIANT_ADD(sibling, polling_pi) {
+	.sibling = POLLING,
+	.lock = PI,
+};
+
 FIXTURE_VARIANT_ADD(sibling, fifo_robust) {
 	.sibling = FIFO,
 	.lock = ROBUST,
+};
+
+FIXTURE_VARIANT_ADD(sibling, fifo_robust_pi) {
+	.sibling = FIFO,
+	.lock = ROBUST_PI,
+};
+
+FIXTURE_VARIANT_ADD(sibling, fifo_pi) {
+	.sibling = FIFO,
+	.lock = PI,
 };
 
 FIXTURE_VARIANT_ADD(sibling, exit_robust) {
@@ -507,52 +580,82 @@ FIXTURE_TEARDOWN(sibling)
 	process_kill(self->process);
 }
 
-/* In how many rounds something was so */
+/* The number of rounds that is set, 0 if none is, -1 if it is not valid */
+static int rounds_in_environment(void)
+{
+	const char *value = getenv(ROUNDS_VARIABLE);
+	unsigned long rounds;
+	char *end;
+
+	if (!value)
+		return 0;
+	/* strtoul() accepts blanks and a sign */
+	if (value[0] < '0' || value[0] > '9')
+		return -1;
+	rounds = strtoul(value, &end, 10);
+	if (*end || rounds < 1 || rounds > MAX_ROUNDS)
+		return -1;
+	return rounds;
+}
+
+/* Numbers of rounds: of all, and of those in which this was found */
 struct score {
 	unsigned int rounds;
-	unsigned int ready;
+	/* The sibling was alive and competed when the exec began */
+	unsigned int competed;
+	/* And got the lock */
 	unsigned int got;
 	unsigned int not_executed;
 	unsigned int not_marked;
 	unsigned int foreign_changed;
 	unsigned int not_woken;
-	/* This one counts waiters */
+	/* Not of rounds, but of waiters for the PI futexes behind the lock */
 	unsigned int more_not_woken;
 };
 
-/* False if a round did not come to its end */
-static bool run_rounds(struct process *process, struct score *score)
+/* Start the process and let it exec. False if that did not come to its end. */
+static bool run_round(struct process *process, struct score *score)
 {
-	long long end = milliseconds() + BUDGET;
+	/* After a failure they are still in use by their threads */
+	static struct outer outer, more[NR_MORE];
 	int nr = is_pi(process) ? NR_MORE : 0, i;
-	struct other other, more[NR_MORE];
 
-	while (score->rounds < ROUNDS && milliseconds() < end) {
+	if (!process_start(process))
+		return false;
+	/* The PI futex that gets its first waiter last is released first */
+	for (i = 0; i < nr; i++)
+		if (!outer_start_on(&more[i], process, &process->more[i]))
+			return false;
+	if (!sibling_start(process) || !outer_start(&outer, process))
+		return false;
+	if (process->sibling != POLLING)
+		score->competed += sibling_is_blocked(process, 2);
+
+	set(&process->go);
+	if (!happens(process_ended(process)))
+		return false;
+	if (process->sibling == POLLING)
+		score->competed += process->polled;
+	score->got += process->got;
+	score->not_woken += !outer_got_lock(&outer);
+	for (i = 0; i < nr; i++)
+		score->more_not_woken += !outer_got_lock(&more[i]);
+	score->not_executed += !new_program_ran(process);
+	score->not_marked += !held_words_are(process, MARKED);
+	score->foreign_changed += !foreign_is_unchanged(process);
+	return true;
+}
+
+/* @asked rounds; if 0, as many as the budget allows. False as run_round(). */
+static bool run_rounds(struct process *process, struct score *score, int asked)
+{
+	unsigned int rounds = asked ? asked : ROUNDS;
+	long long end = milliseconds() + BUDGET;
+
+	while (score->rounds < rounds && (asked || milliseconds() < end)) {
 		score->rounds++;
-		if (!process_start(process))
+		if (!run_round(process, score))
 			return false;
-		/* The PI futex that gets its first waiter last is released first */
-		for (i = 0; i < nr; i++)
-			if (!wait_in_other(&more[i], process,
-					   &process->more[i]))
-				return false;
-		if (!sibling_start(process) || !other_start(&other, process))
-			return false;
-		if (process->sibling != POLLING)
-			score->ready += sibling_is_blocked(process, 2);
-
-		set(&process->go);
-		if (!happens(process_ended(process)))
-			return false;
-		if (process->sibling == POLLING)
-			score->ready += process->polled;
-		score->got += process->got;
-		score->not_woken += !other_got_lock(&other);
-		for (i = 0; i < nr; i++)
-			score->more_not_woken += !other_got_lock(&more[i]);
-		score->not_executed += !new_program_ran(process);
-		score->not_marked += !others_have(process, MARKED);
-		score->foreign_changed += !foreign_is_unchanged(process);
 	}
 	return true;
 }
@@ -560,37 +663,40 @@ static bool run_rounds(struct process *process, struct score *score)
 static void check_rounds(struct __test_metadata *_metadata,
 			 struct process *process)
 {
-	bool polling = process->sibling == POLLING;
+	int asked = rounds_in_environment();
 	struct score score = {};
-	bool ended = run_rounds(process, &score);
+	bool ended;
 
-	TH_LOG("%u rounds, sibling %s in %u, got the lock in %u",
-	       score.rounds, polling ? "polling" : "blocked", score.ready,
-	       score.got);
-	TH_LOG("not executed in %u, not marked in %u, not woken in %u",
-	       score.not_executed, score.not_marked, score.not_woken);
+	ASSERT_NE(-1, asked) {
+		TH_LOG("%s=%s: set it to a number from 1 to %d",
+		       ROUNDS_VARIABLE, getenv(ROUNDS_VARIABLE), MAX_ROUNDS);
+	}
+	ended = run_rounds(process, &score, asked);
+	TH_LOG("%u rounds: sibling %s at exec in %u, got the lock in %u",
+	       score.rounds,
+	       process->sibling == POLLING ? "polling" : "blocked",
+	       score.competed, score.got);
+	TH_LOG("no exec in %u, no mark in %u, no wakeup in %u and for %u more",
+	       score.not_executed, score.not_marked, score.not_woken,
+	       score.more_not_woken);
 	ASSERT_TRUE(ended);
-	ASSERT_NE(0U, score.rounds);
+	ASSERT_LT(0U, score.competed);
 
-	/* A blocked thread is waited for. A polling one may miss an exec. */
-	if (!polling)
-		EXPECT_EQ(score.rounds, score.ready);
+	EXPECT_EQ(score.rounds, score.competed);
 	EXPECT_EQ(0U, score.got);
 	EXPECT_EQ(0U, score.not_executed);
 	EXPECT_EQ(0U, score.not_marked);
 	EXPECT_EQ(0U, score.foreign_changed);
 	EXPECT_EQ(0U, score.not_woken);
 	EXPECT_EQ(0U, score.more_not_woken);
-	if (!score.ready && _metadata->passed)
-		SKIP(return, "the sibling missed every exec");
 }
 
-TEST_F_TIMEOUT(sibling, leader, 60)
+TEST_F_TIMEOUT(sibling, leader, RACE_TIME_LIMIT)
 {
 	check_rounds(_metadata, self->process);
 }
 
-TEST_F_TIMEOUT(sibling, thread, 60)
+TEST_F_TIMEOUT(sibling, thread, RACE_TIME_LIMIT)
 {
 	self->process->by_thread = true;
 	check_rounds(_metadata, self->process);
@@ -603,7 +709,7 @@ TEST_F_TIMEOUT(sibling, thread, 60)
 FIXTURE(traced)
 {
 	struct process *process;
-	struct other other;
+	struct outer outer;
 };
 
 FIXTURE_VARIANT(traced)
@@ -666,7 +772,7 @@ static bool sibling_dies(struct process *process)
 
 /* Trace the sibling and let the exec begin, which then waits for it */
 static void wait_in_exec(struct __test_metadata *_metadata,
-			 struct process *process, struct other *other)
+			 struct process *process, struct outer *outer)
 {
 	ASSERT_TRUE(process_start(process));
 	ASSERT_TRUE(sibling_start(process));
@@ -676,71 +782,71 @@ static void wait_in_exec(struct __test_metadata *_metadata,
 		process_kill(process);
 		SKIP_TEST("needs the right to trace a child");
 	}
-	ASSERT_TRUE(other_start(other, process));
+	ASSERT_TRUE(outer_start(outer, process));
 
 	ASSERT_TRUE(exec_waits(process));
 	EXPECT_TRUE(nothing_has_changed(process));
-	EXPECT_TRUE(other_is_blocked(other));
+	EXPECT_TRUE(outer_is_blocked(outer));
 }
 
 /* Let the sibling die, and thereby end the wait */
 static void end_wait(struct __test_metadata *_metadata,
-		     struct process *process, struct other *other)
+		     struct process *process, struct outer *outer)
 {
 	ASSERT_TRUE(sibling_dies(process));
 	ASSERT_TRUE(happens(process_ended(process)));
 	EXPECT_EQ(0U, process->got);
-	EXPECT_TRUE(other_got_lock(other));
-	EXPECT_TRUE(others_have(process, MARKED));
+	EXPECT_TRUE(outer_got_lock(outer));
+	EXPECT_TRUE(held_words_are(process, MARKED));
 	EXPECT_TRUE(foreign_is_unchanged(process));
 }
 
 static void check_exec(struct __test_metadata *_metadata,
-		       struct process *process, struct other *other)
+		       struct process *process, struct outer *outer)
 {
-	wait_in_exec(_metadata, process, other);
-	end_wait(_metadata, process, other);
+	wait_in_exec(_metadata, process, outer);
+	end_wait(_metadata, process, outer);
 	EXPECT_TRUE(new_program_ran(process));
 }
 
 /* The exec becomes an exit, and it is the exit that marks the locks */
 static void check_killed_exec(struct __test_metadata *_metadata,
-			      struct process *process, struct other *other)
+			      struct process *process, struct outer *outer)
 {
-	wait_in_exec(_metadata, process, other);
+	wait_in_exec(_metadata, process, outer);
 	ASSERT_EQ(0, kill(process->pid, SIGKILL));
-	end_wait(_metadata, process, other);
+	end_wait(_metadata, process, outer);
 	EXPECT_TRUE(WIFSIGNALED(process->status));
 	EXPECT_EQ(SIGKILL, WTERMSIG(process->status));
 }
 
 TEST_F(traced, leader)
 {
-	check_exec(_metadata, self->process, &self->other);
+	check_exec(_metadata, self->process, &self->outer);
 }
 
 TEST_F(traced, thread)
 {
 	self->process->by_thread = true;
-	check_exec(_metadata, self->process, &self->other);
+	check_exec(_metadata, self->process, &self->outer);
 }
 
 TEST_F(traced, leader_killed)
 {
-	check_killed_exec(_metadata, self->process, &self->other);
+	check_killed_exec(_metadata, self->process, &self->outer);
 }
 
 TEST_F(traced, thread_killed)
 {
 	self->process->by_thread = true;
-	check_killed_exec(_metadata, self->process, &self->other);
+	check_killed_exec(_metadata, self->process, &self->outer);
 }
 
 /* An exec that fails returns to a program that has all its locks */
 FIXTURE(failed)
 {
 	struct process *process;
-	struct other other;
+	struct outer outer;
 	char path[32];
 	int fd;
 };
@@ -789,7 +895,7 @@ FIXTURE_TEARDOWN(failed)
 }
 
 static void check_failed_exec(struct __test_metadata *_metadata,
-			      struct process *process, struct other *other,
+			      struct process *process, struct outer *outer,
 			      __u32 error)
 {
 	futex_t *word = &process->locks[0].word;
@@ -798,7 +904,7 @@ static void check_failed_exec(struct __test_metadata *_metadata,
 
 	ASSERT_TRUE(process_start(process));
 	ASSERT_TRUE(sibling_start(process));
-	ASSERT_TRUE(other_start(other, process));
+	ASSERT_TRUE(outer_start(outer, process));
 	set(&process->go);
 	ASSERT_TRUE(happens(process->error));
 	EXPECT_EQ(error, process->error);
@@ -811,22 +917,22 @@ static void check_failed_exec(struct __test_metadata *_metadata,
 	/* The list is still in use. The sibling, dying too, may be woken. */
 	process_kill(process);
 	EXPECT_EQ(MARKED_WITH_WAITERS, *word);
-	EXPECT_TRUE(others_have(process, MARKED));
+	EXPECT_TRUE(held_words_are(process, MARKED));
 	EXPECT_TRUE(foreign_is_unchanged(process));
 	futex_wake(word, INT_MAX, 0);
-	pthread_join(other->thread, NULL);
+	pthread_join(outer->thread, NULL);
 }
 
 TEST_F(failed, leader)
 {
-	check_failed_exec(_metadata, self->process, &self->other,
+	check_failed_exec(_metadata, self->process, &self->outer,
 			  variant->error);
 }
 
 TEST_F(failed, thread)
 {
 	self->process->by_thread = true;
-	check_failed_exec(_metadata, self->process, &self->other,
+	check_failed_exec(_metadata, self->process, &self->outer,
 			  variant->error);
 }
 

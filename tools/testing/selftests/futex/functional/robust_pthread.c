@@ -8,7 +8,7 @@
 #define NR_WAITERS	4
 
 /* More than the kernel visits if they are not the dying thread's */
-#define MANY_MUTEXES	3000
+#define MANY_MUTEXES	(ROBUST_LIST_LIMIT + 1000)
 
 enum how {
 	LOCK,
@@ -94,16 +94,6 @@ static bool ends(pid_t pid, int *status)
 		return true;
 	kill(pid, SIGKILL);
 	return false;
-}
-
-static void kill_and_wait(pid_t pid)
-{
-	int status;
-
-	if (pid > 0) {
-		kill(pid, SIGKILL);
-		ends(pid, &status);
-	}
 }
 
 static void wait_for_go(struct shared *shared)
@@ -225,7 +215,7 @@ FIXTURE_SETUP(mutex)
 
 FIXTURE_TEARDOWN(mutex)
 {
-	kill_and_wait(self->owner);
+	end_task(self->owner);
 }
 
 /* Have an owner that locks the mutex and dies; false if it does not */
@@ -362,7 +352,7 @@ FIXTURE_TEARDOWN(waiters)
 	int i;
 
 	for (i = 0; i < NR_WAITERS; i++)
-		kill_and_wait(self->pids[i]);
+		end_task(self->pids[i]);
 }
 
 static bool start_children(struct shared *shared, pid_t *pids, child_fn child)
@@ -501,8 +491,8 @@ FIXTURE_TEARDOWN(condition)
 	int i;
 
 	for (i = 0; i < NR_WAITERS; i++)
-		kill_and_wait(self->pids[i]);
-	kill_and_wait(self->owner);
+		end_task(self->pids[i]);
+	end_task(self->owner);
 }
 
 /* Sleep until it is fulfilled. Returns what the mutex came back with. */

@@ -26,13 +26,16 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -40,6 +43,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <linux/time_types.h>
+#include <linux/userfaultfd.h>
 
 #include "futextest.h"
 #include "kselftest_harness.h"
@@ -92,6 +96,12 @@ static inline long long milliseconds(void)
 		usleep(200);						\
 	__happened;							\
 })
+
+/* Long enough for a task to go to sleep, or to end, that is about to do so */
+static inline void settle(void)
+{
+	usleep(200000);
+}
 
 /*
  * The C library's timespec has another size than the system call's on some
@@ -329,6 +339,49 @@ static inline void victim_exec(void)
 	_exit(KSFT_FAIL);
 }
 
+/*
+ * A program that ends before it has done anything: this one, if its environment
+ * says so.
+ */
+#define END_AT_ONCE	"ROBUST_END_AT_ONCE"
+
+static void __attribute__((constructor)) end_at_once(void)
+{
+	if (getenv(END_AT_ONCE))
+		_exit(0);
+}
+
+static inline void exec_and_end(void)
+{
+	char *path = (char *)getauxval(AT_EXECFN);
+
+	execle(path, path, NULL, (char *[]){ END_AT_ONCE "=1", NULL });
+	_exit(KSFT_FAIL);
+}
+
+/* Bodies of threads: one that is a victim and ends alone, and one that ends all */
+static inline void *hold_and_exit_thread(void *arg)
+{
+	victim_hold(arg);
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+
+static inline void *end_process_when_told(void *arg)
+{
+	futex_t *told = arg;
+
+	while (!*told)
+		wait_on(told, 0);
+	_exit(0);
+}
+
+static inline void tell(futex_t *futex)
+{
+	*futex = 1;
+	futex_wake(futex, INT_MAX, 0);
+}
+
 /* A child does not outlive the test and leaves no core file behind */
 static inline void prepare_child(void)
 {
@@ -382,11 +435,17 @@ static inline bool victim_start(struct victim *victim)
 	       victim->tid;
 }
 
+/* Whether it could not start for the reason that something is missing here */
+static inline bool victim_skipped(struct victim *victim)
+{
+	return !victim->pid && WIFEXITED(victim->status) &&
+	       WEXITSTATUS(victim->status) == KSFT_SKIP;
+}
+
 /* Let it die; false if it does not */
 static inline bool victim_die(struct victim *victim)
 {
-	victim->go = 1;
-	futex_wake(&victim->go, INT_MAX, 0);
+	tell(&victim->go);
 	return happens((!victim->whole_process && !victim->alive) ||
 		       victim_waited(victim));
 }
@@ -398,6 +457,65 @@ static inline void victim_clean(struct victim *victim)
 		return;
 	kill(victim->pid, SIGKILL);
 	happens(victim_waited(victim) && !victim->pid);
+}
+
+/* Tasks of their own. Those that share the caller's memory: no C library */
+#define TASK_STACK	(64 * 1024)
+
+static inline pid_t start_task(int (*body)(void *arg), void *arg, int flags)
+{
+	char *stack = shared_memory(TASK_STACK);
+
+	if (!stack)
+		return -1;
+#ifndef __hppa__
+	stack += TASK_STACK;
+#endif
+	/* The test is the parent, also if a victim starts it, and waits for it */
+	return clone(body, stack, flags | CLONE_PARENT | SIGCHLD, arg);
+}
+
+static inline void end_task(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	happens(waitpid(pid, NULL, WNOHANG | __WALL) == pid);
+}
+
+/*
+ * Have faults of this process in a range reported by userfaultfd: those of
+ * missing pages, or of writes, for which all of it is protected. Returns the
+ * descriptor, or -1.
+ */
+static inline int watch_range(void *start, size_t size, bool writes)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = writes ? UFFD_FEATURE_WP_HUGETLBFS_SHMEM : 0,
+	};
+	struct uffdio_register range = {
+		.range = {
+			.start = (uintptr_t)start,
+			.len = size,
+		},
+		.mode = writes ? UFFDIO_REGISTER_MODE_WP :
+				 UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_writeprotect protect = {
+		.range = range.range,
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -1;
+	if (ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &range) ||
+	    (writes && ioctl(fd, UFFDIO_WRITEPROTECT, &protect))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
 }
 
 /*
