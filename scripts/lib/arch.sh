@@ -82,6 +82,20 @@ user_compiler()
 	done
 }
 
+# load_libc LABEL: sets compiler and option, what programs for this one of libcs are compiled
+# and linked with.
+load_libc()
+{
+	for libc in $libcs; do
+		[ "${libc%%:*}" = "$1" ] || continue
+		compiler=${libc#*:}
+		compiler=${compiler%:*}
+		option=-static
+		# This kind of path holds for what the libraries need, too.
+		[ "${libc##*:}" != dynamic ] || option=-Wl,-rpath,/lib/$1,--disable-new-dtags
+	done
+}
+
 # plugin_option: what makes the compiler use the plugin of scripts/make-plugin.
 plugin_option()
 {
