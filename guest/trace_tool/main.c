@@ -54,7 +54,10 @@
  *   trace_tool.visit_limit	a list of more locks than a walk visits
  *   trace_tool.time_limit	a list that leads to a page which never comes
  *
- * usage: PROGRAM
+ * usage: PROGRAM [owner KIND]
+ *
+ *	owner KIND  no test: there is one owner, of the KIND killed, exec, thread or million,
+ *	            and it ends, for a tool that runs already
  *
  * It runs /bin/robust-trace and /bin/trace-cmd. The output is KTAP. The exit status is 0
  * if every test passed, else 1. The machine is x86_64.
@@ -65,6 +68,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -131,24 +135,58 @@ static const struct test {
 
 #define TESTS	((int)ARRAY_SIZE(tests))
 
-int main(void)
+static const struct {
+	const char *kind;
+	struct owner owner;
+} shown[] = {
+	{ "killed", { .comm = "killed", .ending = KILLED, .waiter = true } },
+	{ "exec", { .comm = "execs", .ending = EXECS } },
+	{ "thread", { .comm = "thread", .ending = THREAD_EXITS } },
+	{ "million", { .comm = "million", .ending = KILLED, .place = IN_PRIVATE,
+		       .many = 1000000, .releases = true, .waiter = true } },
+};
+
+static int show_owner(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
+		if (strcmp(shown[i].kind, kind))
+			continue;
+		let_die(&shown[i].owner);
+		/* The tool has the name of the file from those that have it mapped. */
+		sleep_ms(1000);
+		return failed;
+	}
+	fprintf(stderr, "trace_tool: no owner is named '%s'\n", kind);
+	return 2;
+}
+
+static void prepare(void)
+{
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		      -1, 0);
+	if (shared == MAP_FAILED)
+		bail_out("mmap()");
+	map_lock_file();
+}
+
+int main(int argc, char **argv)
 {
 	struct robust_list_head *head;
 	size_t length;
 	int status = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 3 && !strcmp(argv[1], "owner")) {
+		prepare();
+		return show_owner(argv[2]);
+	}
 	printf("TAP version 14\n");
 	if (access(TRACING, F_OK) ||
 	    syscall(SYS_get_robust_list, 0, &head, &length)) {
 		printf("1..0 # SKIP the kernel has no tracing, or no robust futexes\n");
 		return 0;
 	}
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		      -1, 0);
-	if (shared == MAP_FAILED)
-		bail_out("mmap()");
-	map_lock_file();
+	prepare();
 	printf("1..%d\n", TESTS);
 	for (int i = 0; i < TESTS; i++) {
 		failed = 0;
