@@ -262,3 +262,21 @@ void test_pid(void)
 	expect_line(&tool, "first[%d]: exit status 3: " LOCK_FILE "+0x%zx: marked, no waiter\n",
 		    pid, WORD_OFFSET);
 }
+
+void test_pid_of_thread(void)
+{
+	struct owner owner = { .comm = "thread", .ending = THREAD_EXITS };
+	char number[16];
+	struct tool tool;
+	pid_t pid;
+
+	for (int by_tid = 0; by_tid < 2; by_tid++) {
+		pid = start_owner(&owner);
+		snprintf(number, sizeof(number), "%d", by_tid ? shared->tid : pid);
+		start_tool(&tool, ARGUMENTS("--pid", number));
+		end_owner(&owner, pid);
+		stop_tool(&tool);
+		expect_line(&tool, "thread[%d/%d]: exit status 7: " LOCK_FILE "+0x%zx: marked, no waiter\n",
+			    pid, shared->tid, WORD_OFFSET);
+	}
+}

@@ -33,6 +33,7 @@
  *   trace_tool.fault		a line for a list with a lock that cannot be written
  *   trace_tool.compat		a line for a 32-bit list
  *   trace_tool.pid		--pid, of two owners
+ *   trace_tool.pid_of_thread	--pid of a thread, and of its process
  *
  * Its forms (forms.c):
  *
@@ -118,6 +119,7 @@ static const struct test {
 	{ "trace_tool.fault", test_fault },
 	{ "trace_tool.compat", test_compat },
 	{ "trace_tool.pid", test_pid },
+	{ "trace_tool.pid_of_thread", test_pid_of_thread },
 	{ "trace_tool.colour_terminal", test_colour_terminal },
 	{ "trace_tool.colour_pipe", test_colour_pipe },
 	{ "trace_tool.no_color", test_no_color },

@@ -168,6 +168,7 @@ void test_broken(void);
 void test_fault(void);
 void test_compat(void);
 void test_pid(void);
+void test_pid_of_thread(void);
 
 /* forms.c */
 void test_colour_terminal(void);
