@@ -9,7 +9,7 @@ FLAVOUR ?= full
 .PHONY: help run test test-arch fuzz bench kernel shell export check-series check-patches check-scripts check-docs \
 	check-bisect check-debug check-kcsan check-reference check-input check-kills check-placeholder \
 	check-tracers check-window check-examples check-model check-paths check-releases \
-	mutants soak clean
+	report-trace mutants soak clean
 
 help:
 	@echo 'make run            kill -9 the owner of a lock, without the series and with it; then the selftests'
@@ -36,6 +36,7 @@ help:
 	@echo 'make check-placeholder  an architecture that has only the placeholder builds and boots'
 	@echo 'make check-kills    kill a thread at every instruction of the robust mutexes of glibc and musl'
 	@echo 'make check-tracers  bpftrace, perf and trace-cmd read the trace events of an owner that is killed'
+	@echo 'make report-trace   what robust-trace prints of an owner that is killed, an exec, a thread, a million locks'
 	@echo 'make check-window   a lock costs the same at every address, in instructions'
 	@echo 'make mutants        break the series in many ways: the tests must notice each of them'
 	@echo 'make soak           let threads die for half an hour, and see whether memory is left behind'
@@ -82,7 +83,7 @@ soak:
 check-kcsan:
 	@scripts/check-debug $(ARCH) kcsan
 
-check-bisect check-debug check-kills check-reference check-tracers check-window:
+check-bisect check-debug check-kills check-reference check-tracers check-window report-trace:
 	@scripts/$@ $(ARCH)
 
 check-series check-patches check-scripts check-docs check-examples check-model check-input check-placeholder check-paths check-releases clean:

@@ -82,6 +82,20 @@ user_compiler()
 	done
 }
 
+# load_libc LABEL: sets compiler and option, what programs for this one of libcs are compiled
+# and linked with.
+load_libc()
+{
+	for libc in $libcs; do
+		[ "${libc%%:*}" = "$1" ] || continue
+		compiler=${libc#*:}
+		compiler=${compiler%:*}
+		option=-static
+		# This kind of path holds for what the libraries need, too.
+		[ "${libc##*:}" != dynamic ] || option=-Wl,-rpath,/lib/$1,--disable-new-dtags
+	done
+}
+
 # plugin_option: what makes the compiler use the plugin of scripts/make-plugin.
 plugin_option()
 {
@@ -99,6 +113,9 @@ untestable()
 	# No configuration has trace events but of an architecture that asks for them.
 	case $config in
 	*CONFIG_ENABLE_DEFAULT_TRACERS=y*) ;;
-	*) printf '%s\n' 'trace.*' 'trace_lock.*' 'trace_place.*' 'trace_tool.*' ;;
+	*) printf '%s\n' 'trace.*' 'trace_lock.*' 'trace_place.*' ;;
 	esac
+	# The libraries of tools/futex/ are those of the machine that this runs on: dpkg would have
+	# to know a foreign architecture for others.
+	[ -n "$tools" ] || echo 'trace_tool.*'
 }

@@ -66,6 +66,13 @@ show_verdict()
 	tail -n 1 "$judge_log"
 }
 
+# build_tools LINUX DIRECTORY: the tools/futex/ of a kernel tree, as the guest needs it.
+build_tools()
+{
+	load_libc "$tools"
+	env -u MAKEFLAGS -u MFLAGS make -C "$1/tools/futex" OUTPUT="$2/" CC="$compiler" LDFLAGS="$option"
+}
+
 # guest_kernel CONSOLE: "Linux 6.1.192-full x86_64, 2 CPU(s)".
 guest_kernel()
 {
