@@ -69,7 +69,7 @@ byte counter[LOCKS];
 bool bucket_locked[LOCKS];
 byte queued[THREADS];		/* the lock + 1, or 0 */
 
-/* For the properties: who owns a lock by the steps made, not by its word */
+/* For the properties: the owner of a lock by the steps made, not by its word */
 byte owner[LOCKS];
 bool ended[THREADS];
 
