@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * PID 1 of the guest of an architecture that has no C library, or none that works: a few
- * tests of robust futexes that need no library at all, reported as guest/init.c
- * does. It is built with -nostdlib, and knows the system calls of SH, OpenRISC and LoongArch.
+ * tests of robust futexes that need no library, reported in the format of guest/init.c.
+ * It is built with -nostdlib. The instruction of a system call is in parts/machine.h.
  */
 #include <linux/fcntl.h>
 #include <linux/mman.h>
@@ -11,64 +11,9 @@
 #include <linux/futex.h>
 #include <linux/reboot.h>
 
+#include "parts/machine.h"
+
 typedef unsigned int u32;
-
-#ifdef __sh__
-static long call(long number, long a, long b, long c, long d, long e, long f)
-{
-	register long r3 __asm__("r3") = number;
-	register long r4 __asm__("r4") = a;
-	register long r5 __asm__("r5") = b;
-	register long r6 __asm__("r6") = c;
-	register long r7 __asm__("r7") = d;
-	register long r0 __asm__("r0") = e;
-	register long r1 __asm__("r1") = f;
-
-	__asm__ volatile("trapa #0x16"
-			 : "+r" (r0)
-			 : "r" (r3), "r" (r4), "r" (r5), "r" (r6), "r" (r7), "r" (r1)
-			 : "memory", "t");
-	return r0;
-}
-#elif defined(__or1k__)
-static long call(long number, long a, long b, long c, long d, long e, long f)
-{
-	register long r11 __asm__("r11") = number;
-	register long r3 __asm__("r3") = a;
-	register long r4 __asm__("r4") = b;
-	register long r5 __asm__("r5") = c;
-	register long r6 __asm__("r6") = d;
-	register long r7 __asm__("r7") = e;
-	register long r8 __asm__("r8") = f;
-
-	__asm__ volatile("l.sys 1\n\tl.nop"
-			 : "+r" (r11), "+r" (r3), "+r" (r4), "+r" (r5), "+r" (r6), "+r" (r7),
-			   "+r" (r8)
-			 :
-			 : "memory", "r12", "r13", "r15", "r17", "r19", "r21", "r23",
-			   "r25", "r27", "r29", "r31");
-	return r11;
-}
-#elif defined(__loongarch__)
-static long call(long number, long a, long b, long c, long d, long e, long f)
-{
-	register long a7 __asm__("a7") = number;
-	register long a0 __asm__("a0") = a;
-	register long a1 __asm__("a1") = b;
-	register long a2 __asm__("a2") = c;
-	register long a3 __asm__("a3") = d;
-	register long a4 __asm__("a4") = e;
-	register long a5 __asm__("a5") = f;
-
-	__asm__ volatile("syscall 0"
-			 : "+r" (a0)
-			 : "r" (a7), "r" (a1), "r" (a2), "r" (a3), "r" (a4), "r" (a5)
-			 : "memory", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8");
-	return a0;
-}
-#else
-#error "how does a program of this architecture make a system call?"
-#endif
 
 /* With an offset of 0 it does not matter what that counts. */
 #ifndef __NR_mmap2
@@ -77,7 +22,7 @@ static long call(long number, long a, long b, long c, long d, long e, long f)
 
 #define CALL(name, ...)			CALL_(__NR_##name, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 #define CALL_(n, a, b, c, d, e, f, ...)	\
-	call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+	machine_call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 /* Each test has more locks than a page has room for. */
 #define LOCKS	5000

@@ -10,6 +10,7 @@
 #include <linux/futex.h>
 #include <linux/types.h>
 
+#include "parts/machine.h"
 #include "parts/util.h"
 
 #define HUGE_PAGE	(2UL << 20)

@@ -311,7 +311,7 @@ static bool probe_compat(void)
 		return true;
 	pid = fork();
 	if (!pid)
-#ifdef __x86_64__
+#ifdef HAVE_MACHINE_COMPAT_CALL
 		_exit(set_compat_list(0) != 0);
 #else
 		_exit(1);

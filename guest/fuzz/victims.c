@@ -24,7 +24,7 @@ static max_align_t stacks[THREADS_MAX][STACK_SIZE / sizeof(max_align_t)];
 
 char *stack_of(int thread)
 {
-#ifdef __hppa__
+#ifdef STACK_GROWS_UP
 	return (char *)stacks[thread];
 #else
 	return (char *)&stacks[thread + 1];
@@ -92,14 +92,9 @@ static void make_trouble(void)
 
 long set_compat_list(__u64 head)
 {
-#if defined(__x86_64__)
-	long result;
-
+#ifdef HAVE_MACHINE_COMPAT_CALL
 	/* set_robust_list() of the 32-bit system call table */
-	asm volatile("int $0x80" : "=a" (result)
-		     : "a" (311L), "b" (head & UINT32_MAX), "c" (12L)
-		     : "r8", "r9", "r10", "r11", "memory");
-	return result;
+	return machine_compat_call(311, head & UINT32_MAX, 12);
 #else
 	return syscall(SYS_set_robust_list, (uintptr_t)head, 12);
 #endif

@@ -3,31 +3,20 @@
 #define _GNU_SOURCE
 #include "step.h"
 
-#include <elf.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What the machine calls its things. */
-#ifdef __x86_64__
-#define ELF_HEADER Elf64_Ehdr
-#define ELF_SECTION Elf64_Shdr
-#define ELF_SYMBOL Elf64_Sym
-#else
-#define ELF_HEADER Elf32_Ehdr
-#define ELF_SECTION Elf32_Shdr
-#define ELF_SYMBOL Elf32_Sym
-#endif
-
 /* An address in words: with the function, as long as the program has symbols. */
 static void name_address(unsigned long address, char *text, size_t size)
 {
 	static char *file;
-	ELF_HEADER *header;
-	ELF_SECTION *sections;
-	ELF_SYMBOL *symbol, *end;
+	ElfW(Ehdr) *header;
+	ElfW(Shdr) *sections;
+	ElfW(Sym) *symbol, *end;
 	struct stat stat;
 	int fd, i;
 

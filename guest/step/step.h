@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "parts/machine.h"
 #include "parts/util.h"
 
 /* Where the C library has the futex word, and the link to the next, in its mutex. */

@@ -15,13 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What the machine calls its things. */
-#ifdef __x86_64__
-#define INSTRUCTION rip
-#else
-#define INSTRUCTION eip
-#endif
-
 /* No process here holds more locks than this. */
 #define LIST_MAX 16
 
@@ -137,7 +130,7 @@ void look(struct moment *moment)
 	moment->tid = victim;
 	/* A system call that sleeps is no stop: there is no next instruction. */
 	if (!moment->asleep && !ptrace(PTRACE_GETREGS, victim, NULL, &registers))
-		moment->instruction = registers.INSTRUCTION;
+		moment->instruction = registers.PROGRAM_COUNTER;
 
 	moment->pending = (peek(head + 2 * sizeof(long)) & ~1UL) == link;
 	at = peek(head) & ~1UL;
