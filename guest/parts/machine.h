@@ -4,7 +4,8 @@
  * guest/. It needs no header, so that a program without a C library can use it.
  *
  *   machine_call()    a system call of six arguments, for guest/bare/init.c
- *   machine_exit()    exit_group(0), for guest/quit.c
+ *   machine_exit()    ends the program with status 0, by the system call of that number, for
+ *                     guest/quit.c
  *   machine_compat_call()  a system call of two arguments by the 32-bit system call table
  *                     of a 64-bit kernel, where a 64-bit program can make one
  *   PROGRAM_COUNTER   the member of struct user_regs_struct, for guest/step/
@@ -70,7 +71,6 @@ static inline long machine_call(long number, long a, long b, long c, long d, lon
 
 #if defined(__x86_64__)
 #define PROGRAM_COUNTER rip
-#define HAVE_MACHINE_EXIT
 #define HAVE_MACHINE_COMPAT_CALL
 
 static inline void machine_exit(long number)
@@ -90,7 +90,6 @@ static inline long machine_compat_call(long number, unsigned long a, unsigned lo
 }
 #elif defined(__i386__)
 #define PROGRAM_COUNTER eip
-#define HAVE_MACHINE_EXIT
 
 static inline void machine_exit(long number)
 {

@@ -68,11 +68,3 @@ bench_guest()
 	# shellcheck disable=SC2046 # a list of words
 	bench_check "$console_log" $(echo "$bench_items" | tr , ' ')
 }
-
-# window_goal: what goal_window says of the architecture; nothing if it is not there.
-window_goal()
-{
-	for pair in $goal_window; do
-		[ "${pair%%=*}" != "$arch" ] || echo "${pair#*=}"
-	done
-}
