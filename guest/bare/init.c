@@ -15,7 +15,7 @@
 
 typedef unsigned int u32;
 
-/* With an offset of 0 it does not matter what that counts. */
+/* With an offset of 0 the unit of mmap2() does not matter. */
 #ifndef __NR_mmap2
 #define __NR_mmap2 __NR_mmap
 #endif
@@ -32,7 +32,7 @@ struct lock {
 	struct robust_list entry;
 };
 
-/* What both processes see */
+/* Shared by the processes */
 static struct shared {
 	struct robust_list_head head;
 	struct lock locks[LOCKS];
@@ -99,7 +99,7 @@ static void own(void)
 							      &shared->head.list;
 	}
 	shared->locks[1].word |= FUTEX_WAITERS;
-	/* Another's, in between */
+	/* A lock of another task, between the others */
 	shared->locks[2].word = tid + 1;
 	shared->pending.word = tid | FUTEX_WAITERS;
 	failed = CALL(set_robust_list, &shared->head, sizeof(shared->head)) != 0;
@@ -125,7 +125,7 @@ static void wait_for(u32 *word, volatile u32 *seen)
 /* A child that runs @body(), or the parent's return */
 static long start(void (*body)(void))
 {
-	/* What fork() does, which not every architecture has */
+	/* As fork(), which not every architecture has */
 	long pid = CALL(clone, SIGCHLD);
 
 	if (!pid) {
@@ -165,25 +165,25 @@ static void tests(void)
 		sleep_on(&shared->ready, 0);
 	start(wait_for_listed);
 	start(wait_for_pending);
-	/* They are asleep long before that is over. */
+	/* They sleep long before this ends. */
 	for (i = 0; i < 20; i++)
 		pause_for(100000000);
 	shared->go = 1;
 	wake(&shared->go);
 	CALL(wait4, owner, &status, 0, 0);
-	result((status & 0x7f) == SIGKILL, "the_owner_registers_its_list_and_is_killed");
+	result((status & 0x7f) == SIGKILL, "owner_killed");
 	for (i = 0; i < LOCKS; i++)
 		marked += i != 2 && shared->locks[i].word == (i == 1 ? waited : dead);
-	result(marked == LOCKS - 1, "all_locks_of_the_list_are_marked");
-	result(shared->locks[2].word == (u32)owner + 1, "the_lock_of_another_is_not_marked");
-	result(shared->pending.word == waited, "the_pending_lock_is_marked");
-	/* Five seconds, then they are given up. */
+	result(marked == LOCKS - 1, "list_marked");
+	result(shared->locks[2].word == (u32)owner + 1, "foreign_lock_kept");
+	result(shared->pending.word == waited, "pending_marked");
+	/* For five seconds at most. */
 	for (i = 0; i < 50 && ended < 2; i++) {
 		pause_for(100000000);
 		ended = !!shared->seen[0] + !!shared->seen[1];
 	}
-	result(shared->seen[0] == waited, "the_waiter_of_a_listed_lock_is_woken");
-	result(shared->seen[1] == waited, "the_waiter_of_the_pending_lock_is_woken");
+	result(shared->seen[0] == waited, "list_waiter_woken");
+	result(shared->seen[1] == waited, "pending_waiter_woken");
 }
 
 void _start(void);
@@ -193,7 +193,7 @@ void _start(void)
 	char cpus[] = "0 CPU(s), runs bare";
 	static unsigned long mask[16];
 
-	/* It restarts the machine at the end. */
+	/* As it restarts the machine at the end. */
 	if (CALL(getpid) != 1)
 		CALL(exit, 1);
 

@@ -14,7 +14,7 @@
 
 #define STACK_SIZE	32768
 
-/* Not every thread here has an errno of its own: none of them may look at it. */
+/* Not every thread here has an errno of its own: none of them may use it. */
 long futex_call(void *word, int operation, __u32 value, long value2, void *word2)
 {
 	return syscall(SYS_futex, word, operation, value, value2, word2, 0);
@@ -54,7 +54,7 @@ void fill_in(char *memory)
 	}
 	for (i = 0; i < (__u32)scene.nr_explicits; i++) {
 		thread = scene.explicits[i].word - TID_OF;
-		/* An aligned word may have been written over it later. */
+		/* An aligned word may have overwritten it later. */
 		if (get_word(memory, scene.explicits[i].at) == scene.explicits[i].word)
 			put_word(memory, scene.explicits[i].at, job->tids[thread]);
 	}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How a death is shown, with the instruction and its function. */
+/* Print a death, with the instruction and its function. */
 #define _GNU_SOURCE
 #include "step.h"
 
@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* An address in words: with the function, as long as the program has symbols. */
+/* The text for an address: with the function, if the program has symbols. */
 static void name_address(unsigned long address, char *text, size_t size)
 {
 	static char *file;
@@ -24,10 +24,10 @@ static void name_address(unsigned long address, char *text, size_t size)
 	if (!file) {
 		fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 		if (fd < 0 || fstat(fd, &stat))
-			bail_out("cannot read this program itself");
+			bail_out("cannot read the file of this program");
 		file = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (file == MAP_FAILED)
-			bail_out("cannot map this program itself");
+			bail_out("cannot map the file of this program");
 		close(fd);
 	}
 	header = (void *)file;
@@ -54,7 +54,7 @@ void show(const struct scenario *scenario, const struct moment *moment, const ch
 
 	printf("# %s: killed after %ld instructions, ", scenario->name, moment->n);
 	if (code) {
-		/* The victim is a fork: what it executes is at the same place here. */
+		/* The victim is a fork: its code is at the same addresses here. */
 		name_address(moment->instruction, place, sizeof(place));
 		printf("next is %s:", place);
 		for (i = 0; i < 8; i++)
@@ -72,7 +72,7 @@ void show(const struct scenario *scenario, const struct moment *moment, const ch
 	       moment->must_wake ? "wake" : "do nothing");
 }
 
-/* Holes come in rows of instructions, of which the first is shown in full. */
+/* Holes are ranges of instructions, of which the first is shown in full. */
 void end_row(const struct scenario *scenario, const struct tally *tally)
 {
 	char place[128];
