@@ -3,8 +3,8 @@
 # Every target calls one script in scripts/. Each script can also be called directly, and
 # has --help.
 
-# The one with main_arch=yes.
-ARCH ?= $(patsubst scripts/arch/%,%,$(shell grep -lx main_arch=yes scripts/arch/*))
+# The one that the goals of the benchmark are for.
+ARCH ?= $(shell sed -n 's/^goal_arch=//p' scripts/bench/goals)
 FLAVOUR ?= full
 
 .PHONY: help run test test-arch fuzz bench kernel shell export check-series check-patches check-scripts check-docs \

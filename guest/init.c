@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PID 1 of the test guest: mounts file systems, runs the items that the kernel command line
- * names, reports on the console, and ends the machine.
+ * PID 1 of the test guest: mounts, runs what the kernel command line names,
+ * reports on the console, ends the machine.
  *
  * The kernel command line:
  *
- *   guest.run=ITEM[,ITEM...]  the items to run, one after the other. An item is
+ *   guest.run=ITEM[,ITEM...]  what to run, one after the other. An item is
  *                             NAME[:ARGUMENT...] and runs the program
  *                             /guest/NAME with the arguments. "shell" is built
  *                             in: an interactive shell on the console.
  *   guest.limit=SECONDS       time limit of each item but the shell (600)
  *   guest.off=poweroff        power off at the end. Without it the machine is
- *                             restarted, and QEMU exits because of -no-reboot:
- *                             almost every machine can restart
+ *                             restarted, which QEMU's -no-reboot takes for the
+ *                             end: almost every machine can restart
  *   guest.off=stay            stay, until the machine is ended from outside
  *
- * The kernel writes to the console as well, and its messages may split a line of a program.
- * So nothing here writes to the console: all output goes through /dev/kmsg, where each line
- * is one record, and the kernel keeps the records in order. The lines are
+ * The console is the kernel's too, and a message of the kernel may cut a line
+ * of a program in two. So nothing here writes to the console: all output goes
+ * through /dev/kmsg, where each line is one record and the kernel keeps them
+ * in order. The lines are
  *
  *   guest: Linux RELEASE MACHINE, N CPU(s), runs ITEM,...
  *   guest: begin ITEM
- *   | LINE                    a line of the item's programs
+ *   | LINE                    a line that the item's programs wrote;
  *   |+ MORE                   the rest of one too long for a single record
  *   guest: end ITEM STATUS SECONDS s
  *   guest: finished ITEM=STATUS ...
  *
- * where STATUS is the exit status, or signal-N, or timeout. The last line means that all
- * items have ended, with any status. No program can forge a line of the kernel or of this
- * one, because each line of a program is prefixed with the bar.
+ * where STATUS is the exit status, or signal-N, or timeout. The last line means
+ * that the guest came to its end, whatever became of the items. No program can
+ * forge a line of the kernel or of this one: its own all begin with the bar.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -58,19 +59,19 @@
 
 static int kmsg = -1;
 
-/* Settings of the kernel command line. */
+/* What the kernel command line asks for. */
 static char *items[ITEMS_MAX];
 static int item_count;
 static int limit = 600;
 static int off = RB_AUTOBOOT;
 static int stay;
 
-/* The status of each item, for the last line. */
+/* How the items ended, in words, for the last line. */
 static char statuses[ITEMS_MAX][16];
 
 /*
- * One line on the console, at the level of a warning, so that each console that shows
- * the warnings of the kernel shows it.
+ * One line on the console. The level is a warning's: a console that shows the
+ * kernel's warnings shows this too.
  */
 static void record(const char *lead, const char *text, size_t length)
 {
@@ -95,7 +96,7 @@ static void say(const char *format, ...)
 	record("guest: ", text, strlen(text));
 }
 
-/* The output of the item's programs, split into lines. */
+/* The output of the item's programs, made into whole lines. */
 static struct {
 	char text[RECORD_MAX - 4];
 	size_t length;
@@ -126,8 +127,8 @@ static void relay_byte(char byte)
 }
 
 /*
- * Passes on the available output, without waiting for more. False if no writer is
- * left.
+ * Passes on what there is to read, without waiting for more. False once no
+ * writer is left.
  */
 static int relay(int output)
 {
@@ -159,12 +160,12 @@ static void mount_one(const char *type, const char *place, const char *options)
 		say("cannot mount %s on %s: %s", type, place, strerror(errno));
 }
 
-/* A shell expects these beside the devices. */
+/* What a shell expects beside the devices. */
 static void link_streams(void)
 {
 	if (symlink("/proc/self/fd", "/dev/fd") || symlink("fd/0", "/dev/stdin") ||
 	    symlink("fd/1", "/dev/stdout") || symlink("fd/2", "/dev/stderr"))
-		say("cannot create /dev/stdin, stdout, stderr: %s", strerror(errno));
+		say("cannot make /dev/stdin and its like: %s", strerror(errno));
 }
 
 static void prepare(void)
@@ -233,7 +234,7 @@ static void introduce(void)
 	    sysconf(_SC_NPROCESSORS_ONLN), item_count ? list : "nothing: no guest.run=");
 }
 
-/* The terminal behind /dev/console, which itself cannot be a controlling terminal. */
+/* The terminal behind /dev/console: that one itself can control no session. */
 static int open_terminal(void)
 {
 	char names[256] = "", path[300];
@@ -296,7 +297,7 @@ static pid_t start(const char *item, int output)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGCHLD, SIG_DFL);
-	/* Only the shell leads a session: the others must not get a terminal. */
+	/* Only the shell leads a session: the others must gain no terminal. */
 	if (output < 0) {
 		setsid();
 		become_shell();
@@ -322,8 +323,8 @@ static int reap(pid_t pid, int *status)
 }
 
 /*
- * Kills all processes that an item left behind, so that items do not affect each other.
- * A process that does not end after SIGKILL hangs in the kernel.
+ * Ends all that an item left behind, so that no item finds the processes of
+ * another. A process that outlives SIGKILL hangs in the kernel.
  */
 static void kill_all(void)
 {
@@ -376,7 +377,7 @@ static void run(int number)
 			break;
 		timeout.tv_sec = (time_t)left;
 		timeout.tv_nsec = (long)((left - (time_t)left) * 1e9);
-		/* SIGCHLD is unblocked only here, so that none is missed. */
+		/* The mask lets SIGCHLD in only here, so that none is missed. */
 		if (ppoll(&output, 1, &timeout, &none) > 0 && !relay(reader))
 			output.fd = -1;
 		done = reap(pid, &status);
@@ -431,7 +432,7 @@ int main(void)
 	sync();
 	if (!stay)
 		reboot(off);
-	/* It failed, but the console already has the last line. */
+	/* It did not work, but the console already says that all is done. */
 	for (;;)
 		pause();
 }

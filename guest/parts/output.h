@@ -3,9 +3,10 @@
 #define OUTPUT_H
 
 /*
- * Both ends of a terminal for the output of a program. With a terminal, and not a pipe,
- * programs write each line when it is complete: if one of them or the kernel dies, no line
- * is lost, and the console shows the last step. Returns 0, or -1 and errno.
+ * Both ends of what a program writes to. It is a terminal, not a pipe, because
+ * then programs write each line when it is complete: if one of them or the kernel
+ * dies, no line is lost, and the console shows how far it came. Returns 0, or -1 and
+ * errno.
  */
 int open_output(int *reader, int *writer);
 

@@ -93,7 +93,7 @@ char task_state(pid_t tid)
 	return mark && mark[1] ? mark[2] : '?';
 }
 
-/* A coarse clock makes small figures useless. */
+/* A coarse clock would spoil the small figures. */
 void print_clock_source(void)
 {
 	char name[64] = "unknown\n";

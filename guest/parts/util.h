@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Small functions that several programs of the guest use. They need no header of the
- * kernel, so that they work with any C library.
+ * Small helpers of more than one program of the guest. They need no header of the
+ * kernel, so any C library will do.
  */
 #ifndef UTIL_H
 #define UTIL_H
@@ -36,7 +36,7 @@ void sleep_ms(int ms);
  */
 void __printf(1, 2) diag(const char *format, ...);
 
-/* Ends the test without a result: something is missing in the guest. @what is printed with errno. */
+/* No result can follow: the guest lacks something. @what is shown with errno. */
 void __noreturn bail_out(const char *what);
 
 /* False if the file cannot be opened or does not take all of the text. */

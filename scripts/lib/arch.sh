@@ -13,7 +13,7 @@ load_arch()
 	memory=1G parameters='' untestable='' plugin='' no_programs='' threads=multi bench_qemu=''
 	toolchain='' toolchain_dir=$build/toolchain-$1 kernel_compiler='' make_settings='' no_machine=''
 	libcs='' libc_packages='' clients='' client_packages='' tools='' tool_packages='' steps='' test_flavours=''
-	kernel_dirs='' headers='' placeholder='' bench_arch='' exchange='' main_arch='' window_goal=''
+	kernel_dirs='' headers='' placeholder='' bench_arch='' exchange=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
 	kernel_compiler=${kernel_compiler:-${cross}gcc}
@@ -52,12 +52,6 @@ architectures_with()
 			[ -n "$setting" ] && [ "$setting" = "${2:-$setting}" ] && echo "$candidate"
 		) || :
 	done | xargs
-}
-
-# main_architecture: the one that make takes without ARCH.
-main_architecture()
-{
-	architectures_with main_arch yes
 }
 
 # headers_arch LABEL: ARCH of the kernel's headers that its programs are built with.

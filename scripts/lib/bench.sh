@@ -68,3 +68,11 @@ bench_guest()
 	# shellcheck disable=SC2046 # a list of words
 	bench_check "$console_log" $(echo "$bench_items" | tr , ' ')
 }
+
+# window_goal: the goal of scripts/check-window for this architecture, if there is one.
+window_goal()
+{
+	for pair in $goal_window; do
+		[ "${pair%%=*}" != "$arch" ] || echo "${pair#*=}"
+	done
+}

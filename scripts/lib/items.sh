@@ -71,8 +71,8 @@ items_in()
 	done | paste -sd ,
 }
 
-# default_items: kill9, and the selftests in each word size.
-default_items()
+# story_items: kill9, and the selftests in each word size.
+story_items()
 {
 	echo "kill9,$(item_labels selftests | sed 's/^/selftests:/' | paste -sd ,)"
 }

@@ -3,7 +3,7 @@
 # Judges the console of a guest, for scripts/judge-console, which describes what counts.
 #
 # Variables:
-#   mode      pass or fail: the result that the tests in the list must have; or nothing
+#   mode      pass or fail: what must become of the tests in the list; or nothing
 #   list      the file of --must-pass or --must-fail, if any
 #   races     the file of --races, if any
 #   outcomes  where the outcome of each test is written, if anywhere
@@ -29,7 +29,7 @@ function skips(name, why)
 	skips_list[skipped] = (item == "" ? "" : item ": ") name (why == "" ? "" : ": " why)
 }
 
-# One test has ended. Those that --must-fail lists are judged at the end.
+# One test came to an end. Those that --must-fail lists are judged at the end.
 function verdict(name, how, why)
 {
 	# Of two tests with one name, the pass counts where none may pass.
@@ -46,8 +46,8 @@ function verdict(name, how, why)
 		skips(name, why)
 }
 
-# KTAP. Each level of nesting has its plan, its results, and the reports of the
-# levels below it since its last result.
+# KTAP. Every level of nesting has its plan, the results seen, and what the
+# levels below it reported since its last result.
 
 function close_block(depth,    number, name)
 {
@@ -167,7 +167,7 @@ function list_test(name, test)
 	listed_tests[name, ++listed_count[name]] = test
 }
 
-# The results of the tests that are listed under this name, in the item that ran them.
+# What became of the tests that are listed under this name, in the item that ran them.
 function judge_listed(name,    j, test)
 {
 	for (j = 1; j <= listed_count[name]; j++) {
@@ -181,7 +181,7 @@ function judge_listed(name,    j, test)
 	}
 }
 
-# A test that skips itself in each item shows nothing.
+# A test that skips itself wherever it runs shows nothing.
 function must_pass_once(name, test,    i, skips_itself)
 {
 	for (i = 1; i <= listed_item_count; i++) {
@@ -203,7 +203,7 @@ function close_blocks_below(depth,    name)
 	running = name
 }
 
-# A line of a program, or one of KUnit in the kernel, which writes KTAP as well.
+# A line of a program, or one of KUnit in the kernel, which speaks KTAP too.
 function program_line(text,    depth)
 {
 	if (text ~ /^(# )*#  RUN +/) {
@@ -291,7 +291,7 @@ function end_item(status,    name, program_of_item)
 	item = ""
 }
 
-# Lines of the kernel. Its reports of errors begin with these patterns.
+# Lines of the kernel. These patterns are what its own reports begin with.
 
 function kernel_line(text)
 {
@@ -348,7 +348,7 @@ function race_line(text)
 	return 1
 }
 
-# The end of the report, or of the part that was written.
+# The end of the report, or of what there is of it.
 function end_race(whole)
 {
 	if (race_title == "")
@@ -367,8 +367,8 @@ function end_race(whole)
 	race_title = ""
 }
 
-# The report of the kernel on a process that it chooses to kill, from its first line to
-# its last.
+# What the kernel says when it chooses a process to kill, from the first line to
+# the last one.
 function oom_line(text)
 {
 	if (text ~ /invoked oom-killer:/)
