@@ -262,14 +262,14 @@ static void run_check(int unused)
 
 static void report_late(int member)
 {
-	struct member *who = &crowd->members[member];
+	struct member *late = &crowd->members[member];
 	char state;
 
 	if (!fail(IN_TIME))
 		return;
-	state = task_state(who->pid);
+	state = task_state(late->pid);
 	diag("member %d, process %d, state %c, has been at one step for %.1f s",
-	     member, who->pid, state ? state : '?', (now_ms() - who->since) / 1000.0);
+	     member, late->pid, state ? state : '?', (now_ms() - late->since) / 1000.0);
 	if (work->explain)
 		work->explain(member);
 }

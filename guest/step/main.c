@@ -91,19 +91,19 @@ enum verdict { RIGHT, HOLE, WRONG };
 static enum verdict judge(const struct scenario *scenario, struct claim *claim,
 			  const struct moment *moment, struct tally *tally)
 {
-	const char *who = claim == &stage->early ? "who waited" : "who comes later";
+	const char *waiter = claim == &stage->early ? "the waiter" : "a later waiter";
 	char text[128];
 
 	if (!finish(claim, claim)) {
 		if (kernel_was_right(moment, claim))
 			return HOLE;
-		snprintf(text, sizeof(text), "%s never gets the lock", who);
+		snprintf(text, sizeof(text), "%s never gets the lock", waiter);
 		if (++tally->hangs <= SHOWN_MAX)
 			show(scenario, moment, text);
 		return WRONG;
 	}
 	if (claim->result ? claim->result != EOWNERDEAD : claim->sum != 100) {
-		snprintf(text, sizeof(text), "%s gets %s and finds %d", who,
+		snprintf(text, sizeof(text), "%s gets %s and finds %d", waiter,
 			 claim->result ? strerror(claim->result) : "0", claim->sum);
 		if (++tally->inconsistent <= SHOWN_MAX)
 			show(scenario, moment, text);
@@ -185,10 +185,10 @@ static long try_point(const struct scenario *scenario, long n, struct tally *tal
 	if (verdict == WRONG)
 		goto out;
 	if (verdict == HOLE)
-		add_hole(scenario, &moment, "who waited", tally);
+		add_hole(scenario, &moment, "the waiter", tally);
 	start_claim(&stage->late, use_lock);
 	if (judge(scenario, &stage->late, &moment, tally) == HOLE && verdict != HOLE)
-		add_hole(scenario, &moment, "who comes later", tally);
+		add_hole(scenario, &moment, "a later waiter", tally);
 	if (scenario->cond && stage->late.done && !cond_works() && !tally->conds_lost++)
 		show(scenario, &moment, "the condition variable is lost: " LIBRARY
 		     " counts on the dead waiter");

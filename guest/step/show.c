@@ -84,7 +84,7 @@ void end_row(const struct scenario *scenario, const struct tally *tally)
 	       tally->hole_end, place);
 }
 
-void add_hole(const struct scenario *scenario, const struct moment *moment, const char *who,
+void add_hole(const struct scenario *scenario, const struct moment *moment, const char *waiter,
 	      struct tally *tally)
 {
 	char text[128];
@@ -92,7 +92,7 @@ void add_hole(const struct scenario *scenario, const struct moment *moment, cons
 	if (!tally->holes || moment->n > tally->hole_end + stride) {
 		end_row(scenario, tally);
 		tally->hole_instruction = 0;
-		snprintf(text, sizeof(text), "a hole in " LIBRARY ": %s never gets the lock", who);
+		snprintf(text, sizeof(text), "a hole in " LIBRARY ": %s never gets the lock", waiter);
 		show(scenario, moment, text);
 	} else {
 		tally->hole_instruction = moment->instruction;

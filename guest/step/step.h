@@ -129,7 +129,7 @@ void look(struct moment *moment);
 
 /* show.c */
 void show(const struct scenario *scenario, const struct moment *moment, const char *what);
-void add_hole(const struct scenario *scenario, const struct moment *moment, const char *who,
+void add_hole(const struct scenario *scenario, const struct moment *moment, const char *waiter,
 	      struct tally *tally);
 void end_row(const struct scenario *scenario, const struct tally *tally);
 
