@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Robust futexes are absent: both system calls, called as they should be, answer
- * ENOSYS, while futexes themselves are there. Exit status 0 if all this is so.
+ * Robust futexes are absent: both system calls, with valid arguments, return ENOSYS, while
+ * other futex operations work. The exit status is 0 if this is so.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,7 +20,7 @@ static unsigned int word;
 static int is_absent(const char *name, long result)
 {
 	if (result == -1 && errno == ENOSYS) {
-		printf("%s: ENOSYS, as it should be\n", name);
+		printf("%s: ENOSYS, as expected\n", name);
 		return 1;
 	}
 	printf("%s: %s, which is wrong\n", name, result < 0 ? strerror(errno) : "success");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the calls cost that every program makes, also one that uses no robust
- * futexes: a change of theirs must not make these dearer.
+ * The cost of system calls that every program makes, also one without robust futexes:
+ * the implementation of robust futexes must not make them slower.
  *
  *   getppid          a call that has nothing to do with futexes, for comparison
  *   wake             FUTEX_WAKE of a word for which there is no waiter
@@ -23,12 +23,12 @@
  * takes the lock of the bucket and looks at one entry of its list; it compares a few fields
  * more than it would there, which is the same on each kernel.
  *
- * With the argument "futex" the futex operations alone, which any kernel has.
+ * With the argument "futex" only the futex operations, which any kernel has.
  *
  * Everything runs on one CPU with real-time priority. A figure is that of a loop, which is
- * short enough for most of its runs to be free of timer interrupts, less that of a
+ * short enough for most of its runs to be free of timer interrupts, minus that of a
  * loop that calls an empty function. Threads and processes that exit have the priority of
- * their creator: when it yields or waits, they run to their very end.
+ * their creator: when it yields or waits, they run until they have exited.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -53,13 +53,13 @@
 #define BIT_ASLEEP	1
 #define BIT_WOKEN	2
 
-/* What a word has in it, and what a waiter on it expects that shall not sleep */
+/* The value of a word, and one with which FUTEX_WAIT does not sleep */
 #define VALUE		0
 #define OTHER_VALUE	1
 
 #define STACK_WORDS	8192
 
-/* How many calls a run makes */
+/* The number of calls in a run */
 #define SHORT_CALLS	1000
 #define THREADS		20
 #define PROCESSES	10
@@ -110,7 +110,7 @@ static void set_list(void)
 	syscall(SYS_set_robust_list, &head, sizeof(head));
 }
 
-/* What is cloned shares its creator's thread-local storage, or is short-lived. */
+/* A clone shares the thread-local storage of its creator, or is short-lived. */
 static int exit_thread(void *unused)
 {
 	(void)unused;
@@ -220,7 +220,7 @@ static void *sleep_at_first(void *unused)
 	return NULL;
 }
 
-/* Moving it to the second word leaves no doubt that it sleeps. */
+/* If it can be moved to the second word, it sleeps. */
 static pthread_t start_waiter(void)
 {
 	pthread_t waiter;
@@ -246,7 +246,7 @@ static void check_futex(const char *what, long found, int error, int expected)
 		errx(1, "%s: found %ld (%s)", what, found, found < 0 ? strerror(error) : "success");
 }
 
-/* The calls do, on this word, what is said of them. */
+/* The calls have the described effect on this word. */
 static void check_word(void)
 {
 	long found;
@@ -295,7 +295,7 @@ static void measure_list(void)
 static void measure_threads(void)
 {
 	measure("thread", "none", "ns/thread", run_thread, THREADS);
-	/* The whole lifetime was measured: when the creator continues, the thread is gone. */
+	/* The whole lifetime was measured: when the creator continues, the thread has exited. */
 	run_thread();
 	if (!syscall(SYS_tgkill, getpid(), last_tid, 0))
 		errx(1, "a thread was still alive when it had been measured");

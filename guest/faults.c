@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Threads die with thousands of locks while the kernel makes itself fail: the lookup
- * of a futex (fail_futex), an object (failslab), a page (fail_page_alloc). Only what
- * the dying thread does fails, and only from the moment on when it is to die.
+ * Threads die with thousands of locks while failures are injected: in the lookup of a
+ * futex (fail_futex), the allocation of an object (failslab) or of a page (fail_page_alloc).
+ * Only operations of the dying thread fail, and only after its death has begun.
  *
- * What is promised depends on what fails:
+ * The promises depend on what fails:
  *
- *  - Whatever fails, the exit ends. A word is marked as a word of a dead owner, or
- *    is as it was; nothing else is written. PI futexes go to their waiters.
- *  - To mark a word nothing is looked up and, if its page is there, nothing
- *    allocated. So all words that the thread could write itself are marked.
- *  - To wake a waiter the futex has to be looked up. A lookup that fails loses
- *    the wakeup of one word, and of no other. So at most as many waiters are
- *    not woken as failures were injected. If all lookups fail, none is woken:
- *    their words are marked, which the next thread that takes the lock finds.
- *  - A page that is not there has to be found or made. If that fails the lock is
- *    lost, and with it, where it was the link that could not be read, all locks
- *    that come later in the list. Those that come before it are not.
- *    Whether the thread was killed or exits makes no difference.
+ *  - In any case the exit ends. A word is marked as that of a dead owner, or is unchanged;
+ *    nothing else is written. PI futexes go to their waiters.
+ *  - To mark a word nothing is looked up and, if its page is present, nothing is
+ *    allocated. So all words that the thread itself could write are marked.
+ *  - To wake a waiter the futex has to be looked up. A lookup that fails loses the
+ *    wakeup of one word, and of no other. So at most as many waiters are not woken as
+ *    failures were injected. If all lookups fail, none is woken: their words are marked,
+ *    which the next thread that takes the lock detects.
+ *  - A page that is not present has to be found or allocated. If that fails the lock is
+ *    lost and, if its link could not be read, so are all locks that come later in the
+ *    list, but none that comes before it. It makes no difference whether the thread was
+ *    killed or exits.
  *
  * The tests:
  *
@@ -26,13 +26,13 @@
  *   faults.some_lookups	One lookup in three fails, with ignore-private and
  *			without, which are the same: the walk's are all shared.
  *   faults.all_lookups	All of them fail.
- *   faults.one_failure	Just one thing fails, whatever it is: the first thing,
- *			in the next exit the second, and so on, as long as there is
- *			another one.
+ *   faults.one_failure	Exactly one operation fails: the first one, in the next
+ *			exit the second, and so on, as long as there is another
+ *			one.
  *   faults.objects	No object can be allocated.
  *   faults.pages		No page can be allocated, but all pages of the locks are
- *			there.
- *   faults.everything	A third of everything fails.
+ *			present.
+ *   faults.everything	One operation in three fails.
  *   faults.absent_pages	The locks are in shared memory that the thread has never
  *			touched: each part needs a page table, and half of the
  *			allocations fail.
@@ -60,9 +60,9 @@
 #include "parts/util.h"
 
 #define DEBUGFS		"/sys/kernel/debug"
-/* More failures than are ever made: what is left gives their number. */
+/* More than are ever injected: the rest gives their number. */
 #define MANY		1000000000
-/* Of so many locks two have a waiter: a debug kernel starts threads slowly. */
+/* Two of this many locks have a waiter: a debug kernel starts threads slowly. */
 #define WAITING		96
 /* Seconds that a death may take, in a slow guest. */
 #define TIME_LIMIT	60
@@ -92,7 +92,7 @@ static const char *const death_names[] = {
 /* Shared by the thread that is to die and the one that watches it. */
 static struct control {
 	volatile pid_t tid;		/* it has registered its list */
-	volatile int go;		/* it may expose itself to failures, and die */
+	volatile int go;		/* it may enable failures for itself, and die */
 	volatile int exposed;		/* it may be killed, if it is to be */
 	struct robust_list_head head;
 } *control;
@@ -101,8 +101,8 @@ static struct control {
 struct run {
 	enum death death;
 	int touched;			/* it has written all words itself */
-	int nth;			/* only this one thing fails, or 0 */
-	long long injected;		/* how often the kernel was made to fail, */
+	int nth;			/* only this operation fails, or 0 */
+	long long injected;		/* the number of injected failures, */
 	long long lookups;		/* and in lookups alone */
 	struct outcome outcome;
 };
@@ -127,8 +127,8 @@ static void complain(const struct run *run, const char *condition)
 	diag("%d words marked, %d not, %d wrong, pending %s, %d PI", outcome->marked,
 	     outcome->unmarked, outcome->wrong,
 	     outcome->pending_marked ? "marked" : "not", outcome->pi);
-	diag("first not marked %d, last marked %d, %d of %d waiters forgotten",
-	     outcome->first_unmarked, outcome->last_marked, outcome->forgotten,
+	diag("first not marked %d, last marked %d, %d of %d waiters not woken",
+	     outcome->first_unmarked, outcome->last_marked, outcome->not_woken,
 	     outcome->waiters);
 }
 
@@ -166,7 +166,7 @@ static long get(enum attribute which, const char *file)
 
 static int prepare_failures(void)
 {
-	/* It may be there already. */
+	/* It may be mounted already. */
 	mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
 	for (int i = 0; i < ATTRIBUTES; i++) {
 		int fd = open_attribute(i, "probability", O_WRONLY);
@@ -235,7 +235,7 @@ static void *die(void *argument)
 	return NULL;
 }
 
-/* Not by the C library's means: they need a wakeup that is made to fail. */
+/* Not by functions of the C library: their wakeup would fail. */
 static int is_dead(const struct run *run, pid_t pid, pid_t tid)
 {
 	siginfo_t info = { .si_pid = 0 };
@@ -252,7 +252,7 @@ static void wait_for_death(const struct run *run, pid_t pid, pid_t tid)
 	while (!is_dead(run, pid, tid)) {
 		if (now_ms() > end) {
 			errno = ETIME;
-			bail_out_all("a thread that dies does not come to its end");
+			bail_out_all("the exit of a thread does not end");
 		}
 		sleep_ms(1);
 	}
@@ -333,7 +333,7 @@ static int all_marked(const struct run *run)
 	return run->outcome.marked && !run->outcome.unmarked && run->outcome.pending_marked;
 }
 
-/* Each death, with these probabilities of failures. */
+/* Each kind of death, with these probabilities of failures. */
 static void die_of_all(int lookups, int objects, int pages, void (*judge)(struct run *))
 {
 	struct run run;
@@ -355,20 +355,20 @@ static void die_of_all(int lookups, int objects, int pages, void (*judge)(struct
 static void expect_all_woken(struct run *run)
 {
 	check(run, !run->lookups);
-	check(run, run->outcome.waiters && !run->outcome.forgotten);
+	check(run, run->outcome.waiters && !run->outcome.not_woken);
 }
 
 static void expect_some_woken(struct run *run)
 {
 	check(run, run->lookups);
-	check(run, run->outcome.forgotten <= run->lookups);
-	check(run, run->outcome.forgotten < run->outcome.waiters);
+	check(run, run->outcome.not_woken <= run->lookups);
+	check(run, run->outcome.not_woken < run->outcome.waiters);
 }
 
 static void expect_none_woken(struct run *run)
 {
 	check(run, run->outcome.waiters);
-	check(run, run->outcome.forgotten == run->outcome.waiters);
+	check(run, run->outcome.not_woken == run->outcome.waiters);
 }
 
 static void test_none(void)
@@ -422,7 +422,7 @@ static void test_one_failure(void)
 			run_death(&run);
 			check(&run, all_marked(&run));
 			check(&run, run.injected <= 1);
-			check(&run, run.outcome.forgotten <= run.lookups);
+			check(&run, run.outcome.not_woken <= run.lookups);
 			finish_run();
 			if (!run.injected)
 				break;
@@ -431,7 +431,7 @@ static void test_one_failure(void)
 		/* Three pages and the pending lock are looked up. */
 		check(&run, nth > 4);
 	}
-	diag("%d places where something could fail", tried);
+	diag("%d operations could fail", tried);
 }
 
 static void run_absent(struct run *run, enum death death, int probability)
@@ -441,8 +441,8 @@ static void run_absent(struct run *run, enum death death, int probability)
 	arm(PAGES, probability, MANY);
 	run_death(run);
 	/* If a word is marked, its waiter is woken. */
-	check(run, !run->outcome.forgotten);
-	/* What is lost comes after what is not. */
+	check(run, !run->outcome.not_woken);
+	/* Locks that are lost come after those that are not. */
 	check(run, run->outcome.last_marked < run->outcome.first_unmarked);
 	finish_run();
 }
@@ -459,7 +459,7 @@ static void test_absent_pages(void)
 		unmarked += run.outcome.unmarked;
 		check(&run, run.injected || all_marked(&run));
 	}
-	/* Else the test has shown nothing. */
+	/* Otherwise nothing was tested. */
 	check(&run, injected && marked && unmarked);
 	diag("%lld failures, %lld words marked, %lld lost", injected, marked, unmarked);
 }
@@ -501,7 +501,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("TAP version 14\n");
 	if (!prepare_failures()) {
-		printf("1..0 # SKIP the kernel cannot make itself fail\n");
+		printf("1..0 # SKIP the kernel has no fault injection\n");
 		return 0;
 	}
 	if (syscall(SYS_get_robust_list, 0, &head, &length)) {

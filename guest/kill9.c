@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What happens to a lock when its owner is killed, shown with only what the C
- * library offers: a robust mutex in memory shared by processes.
+ * The state of a lock after its owner is killed, shown by means of the C library alone: a
+ * robust mutex in memory that processes share.
  *
- * Two accounts hold 100 together. The owner takes the lock and 40 out of the
- * first account, and is killed by SIGKILL before it puts them into the second.
- * The waiter blocks in pthread_mutex_lock() all the while.
+ * Two accounts hold 100 together. The owner takes the lock and 40 out of the first account,
+ * and is killed by SIGKILL before it adds them to the second. The waiter blocks in
+ * pthread_mutex_lock() meanwhile.
  *
- * Where the kernel walks the owner's robust list, the waiter gets EOWNERDEAD,
- * repairs the accounts, marks the mutex consistent and goes on: exit status 0. Before
- * that the line of robust-trace is shown, where there is the program, and its events.
- * Where it does not, the waiter waits for ever; after five seconds this program
- * says so and ends it: exit status 3. Anything else is status 1.
+ * If the kernel walks the owner's robust list, the waiter gets EOWNERDEAD, repairs the
+ * accounts, marks the mutex consistent and continues: exit status 0. Before that the line of
+ * robust-trace is shown, if the guest has the program and the kernel its events. If the kernel
+ * does not, the waiter waits forever; after five seconds this program reports it and ends the
+ * waiter: exit status 3. Anything else is status 1.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -35,7 +35,7 @@
 struct bank {
 	pthread_mutex_t lock;
 	volatile int first, second;
-	volatile int half_done;		/* the owner stands between the two writes */
+	volatile int half_done;		/* the owner is between the two writes */
 	volatile int traced;		/* the waiter waits for a line of the trace */
 	double began;
 };
@@ -51,7 +51,7 @@ static double elapsed(void)
 	return now_seconds() - bank->began;
 }
 
-static void __printf(1, 2) story(const char *format, ...)
+static void __printf(1, 2) show(const char *format, ...)
 {
 	char text[256];
 	va_list arguments;
@@ -59,11 +59,11 @@ static void __printf(1, 2) story(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	printf("story: %6.3f %s\n", elapsed(), text);
+	printf("kill9: %6.3f %s\n", elapsed(), text);
 	fflush(stdout);
 }
 
-/* Start robust-trace, if this guest and this kernel have what it takes. */
+/* Start robust-trace, if the guest has the program and the kernel its events. */
 static void start_trace(void)
 {
 	char line[256];
@@ -91,7 +91,7 @@ static void start_trace(void)
 	trace = NULL;
 }
 
-/* Show what it says of the owner, and let the waiter go on. */
+/* Show its line on the owner, and let the waiter continue. */
 static void show_trace(void)
 {
 	struct pollfd ready;
@@ -103,7 +103,7 @@ static void show_trace(void)
 	ready.events = POLLIN;
 	if (poll(&ready, 1, TIME_LIMIT * 1000) == 1 && fgets(line, sizeof(line), trace)) {
 		line[strcspn(line, "\n")] = 0;
-		story("robust-trace: %s", line);
+		show("robust-trace: %s", line);
 	}
 	bank->traced = 0;
 	kill(tracer, SIGINT);
@@ -116,7 +116,7 @@ static void create_bank(void)
 	pthread_mutexattr_t shared_robust;
 	int error, fd;
 
-	/* Memory that has a name, for the trace */
+	/* Memory of a named file, for the trace */
 	fd = memfd_create("bank", MFD_CLOEXEC);
 	if (fd < 0 || ftruncate(fd, sizeof(*bank))) {
 		perror("kill9: cannot make a file in memory");
@@ -135,7 +135,7 @@ static void create_bank(void)
 	pthread_mutexattr_setrobust(&shared_robust, PTHREAD_MUTEX_ROBUST);
 	error = pthread_mutex_init(&bank->lock, &shared_robust);
 	if (error) {
-		story("The C library refuses: no robust mutex on this kernel (%s).",
+		show("The C library has no robust mutexes on this kernel (%s).",
 		      strerror(error));
 		exit(WAITS_FOR_EVER);
 	}
@@ -157,29 +157,29 @@ static int wait_and_repair(void)
 	while (bank->traced)
 		sleep_ms(5);
 	if (error != EOWNERDEAD) {
-		story("Waiter: pthread_mutex_lock() returns %s, which is wrong.",
+		show("Waiter: pthread_mutex_lock() returns %s: wrong.",
 		      error ? strerror(error) : "success");
 		return 1;
 	}
-	story("Waiter: gets EOWNERDEAD, and with it the lock.");
-	story("Waiter: finds %d + %d, which is not 100.", bank->first, bank->second);
+	show("Waiter: gets EOWNERDEAD, and with it the lock.");
+	show("Waiter: finds %d + %d, not 100.", bank->first, bank->second);
 	bank->second = 100 - bank->first;
 	error = pthread_mutex_consistent(&bank->lock);
 	if (error) {
-		story("Waiter: pthread_mutex_consistent() says %s.", strerror(error));
+		show("Waiter: pthread_mutex_consistent() returns %s.", strerror(error));
 		return 1;
 	}
-	story("Waiter: repairs it to %d + %d; the mutex is consistent again.",
+	show("Waiter: repairs it to %d + %d; the mutex is consistent again.",
 	      bank->first, bank->second);
 	pthread_mutex_unlock(&bank->lock);
 
 	error = pthread_mutex_lock(&bank->lock);
 	if (error) {
-		story("Waiter: the next lock fails: %s.", strerror(error));
+		show("Waiter: the next lock fails: %s.", strerror(error));
 		return 1;
 	}
 	pthread_mutex_unlock(&bank->lock);
-	story("Waiter: locks and unlocks as if nothing had happened.");
+	show("Waiter: locks and unlocks the mutex again.");
 	return 0;
 }
 
@@ -209,7 +209,7 @@ static int contended(void)
 #endif
 }
 
-/* The exit status that the waiter comes to within the time, else -1. */
+/* The exit status of the waiter, or -1 if it does not exit within the time. */
 static int outcome(pid_t waiter)
 {
 	double deadline = elapsed() + TIME_LIMIT;
@@ -230,39 +230,39 @@ int main(void)
 
 	create_bank();
 	start_trace();
-	story("Two accounts hold 100 + 0, a robust mutex guards them.");
+	show("Two accounts hold 100 + 0, protected by a robust mutex.");
 
 	owner = start(NULL);
 	while (!bank->half_done)
 		sleep_ms(5);
-	story("Owner: has the lock, and took 40 out of the first account.");
+	show("Owner: has the lock, and took 40 out of the first account.");
 
 	waiter = start(wait_and_repair);
 	while (!contended() || task_state(waiter) != 'S')
 		sleep_ms(5);
-	story("Waiter: sleeps in pthread_mutex_lock().");
+	show("Waiter: sleeps in pthread_mutex_lock().");
 
-	story("kill -9 the owner, in the middle of its work.");
+	show("kill -9 the owner, between its two writes.");
 	kill(owner, SIGKILL);
 	waitpid(owner, &status, 0);
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
-		story("The owner did not die of SIGKILL: this is wrong.");
+		show("The owner did not die of SIGKILL: wrong.");
 		return 1;
 	}
 	show_trace();
 
 	status = outcome(waiter);
 	if (status == 0) {
-		story("The end: the owner is gone, the lock lives on.");
+		show("End: the owner is dead, the lock is usable.");
 		return 0;
 	}
 	if (status > 0) {
-		story("The end: the waiter went wrong.");
+		show("End: the waiter has failed.");
 		return 1;
 	}
-	story("Nothing for %.0f seconds: the waiter is not woken.", TIME_LIMIT);
+	show("Nothing for %.0f seconds: the waiter is not woken.", TIME_LIMIT);
 	kill(waiter, SIGKILL);
 	waitpid(waiter, NULL, 0);
-	story("The end: the lock is lost, the waiter would wait for ever.");
+	show("End: the lock is lost, the waiter would wait forever.");
 	return WAITS_FOR_EVER;
 }

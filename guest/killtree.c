@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A tree of 64 processes that share 16 robust mutexes, plain ones and such with
- * priority inheritance, and kill each other at random: see parts/crowd.h.
+ * A tree of 64 processes that share 16 robust mutexes, some of them with priority
+ * inheritance, and kill each other at random: see parts/crowd.h.
  *
- * With musl there are only plain ones, see is_pi().
+ * With musl there are none with priority inheritance, see is_pi().
  *
- * Each mutex guards two accounts, between which its owner moves money. The
- * owner keeps a journal, so that a member that gets EOWNERDEAD can undo what
- * was half done. It may hold several mutexes at once, and dies with all of
- * them.
+ * Each mutex protects two accounts, between which its owner moves money. The owner keeps a
+ * journal, so that a member that gets EOWNERDEAD can undo an incomplete operation. A member
+ * may hold several mutexes at once, and dies with all of them.
  *
- *   killtree.locks_come_in_time	Every attempt to lock ends within the time
- *			limit, whichever member was killed meanwhile.
- *   killtree.owners_died	Members were killed, and EOWNERDEAD was seen: else
+ *   killtree.no_hang	Every attempt to lock ends within the time limit,
+ *			whichever member was killed meanwhile.
+ *   killtree.owners_died	Members were killed, and EOWNERDEAD was returned: else
  *			nothing was tested.
- *   killtree.data_is_whole	A member that gets a mutex without EOWNERDEAD
- *			finds nothing half done, and no other member inside. The
- *			sum is always right, if need be after the journal was
- *			undone.
- *   killtree.nothing_done_is_lost	All mutexes together count at least as many
+ *   killtree.data_consistent	A member that gets a mutex without EOWNERDEAD
+ *			finds no incomplete operation, and no other member in the
+ *			critical section. The sum is always right, if necessary
+ *			after the operation in the journal was undone.
+ *   killtree.no_lost_operation	All mutexes together count at least as many
  *			operations as the members completed, and at most one more
- *			for each mutex that a death left.
- *   killtree.locks_can_be_taken	In every pause each mutex can be locked.
+ *			for each mutex that a dead owner left.
+ *   killtree.locks_free	In every pause each mutex can be locked.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -48,7 +47,7 @@ enum {
 	LOCKS_CAN_BE_TAKEN,
 };
 
-/* What a mutex guards. The journal is open while the accounts may be wrong. */
+/* The data that a mutex protects. The journal is open while the accounts may be wrong. */
 struct cell {
 	pthread_mutex_t mutex;
 	volatile int inside;		/* the member that holds it */
@@ -61,16 +60,15 @@ struct cell {
 
 static struct {
 	struct cell cells[CELLS];
-	/* What a member waits for: the number of a cell and one, or 0. */
+	/* The mutex that a member waits for: the number of a cell plus one, or 0. */
 	volatile int wants[MEMBERS_MAX + 1];
 	volatile long long done[MEMBERS_MAX + 1];
 } *bank;
 
 /*
- * Not with musl: its trylock takes a mutex that is marked FUTEX_OWNER_DIED by a
- * compare and exchange of its own, though FUTEX_WAITERS says that the word is the
- * kernel's to change. The kernel then gives the mutex to the first waiter, and two
- * have it.
+ * Not with musl: its trylock takes a mutex that is marked FUTEX_OWNER_DIED by compare
+ * and exchange, although only the kernel may change a word with FUTEX_WAITERS. The kernel
+ * then gives the mutex to the first waiter, and two threads own it.
  */
 static int is_pi(int number)
 {
@@ -102,13 +100,13 @@ static const char *create_bank(void)
 		if (!error)
 			error = pthread_mutex_init(&bank->cells[i].mutex, &attributes);
 		if (error)
-			return "the C library refuses: no robust mutexes on this kernel";
+			return "the C library has no robust mutexes on this kernel";
 		bank->cells[i].account[0] = TOTAL;
 	}
 	return NULL;
 }
 
-/* What can be shown of a mutex with a structure private to the C library. */
+/* The words of a mutex: its structure is private to the C library. */
 static void show_cell(int number)
 {
 	struct cell *cell = &bank->cells[number];
@@ -154,7 +152,7 @@ static void undo(int number)
 	cell->open = 0;
 }
 
-/* True once this process has the mutex, and its data are as they should be. */
+/* True once this process owns the mutex, and its data are consistent. */
 static int take_over(int number, int error)
 {
 	struct cell *cell = &bank->cells[number];
@@ -227,7 +225,7 @@ static void release(int number)
 		fails(DATA_IS_WHOLE, "mutex %d cannot be unlocked: %s", number, strerror(error));
 }
 
-/* Let others come: to wait for the mutex, or to kill its owner. */
+/* Let other members run: to wait for the mutex, or to kill its owner. */
 static void linger(void)
 {
 	switch (any_below(16)) {
@@ -319,9 +317,9 @@ static void check(void)
 
 #ifndef __GLIBC__
 /*
- * musl's pthread_mutex_unlock() clears list_op_pending before it wakes, and its
- * waiters have none set: a kill there loses a wakeup that no kernel can know
- * of. The next lock and unlock makes up for it.
+ * musl's pthread_mutex_unlock() clears list_op_pending before it wakes, and its waiters
+ * do not set it: a kill in between loses a wakeup, which the kernel cannot detect. The
+ * next lock and unlock makes it.
  */
 static void wake_sleepers(int member)
 {
@@ -359,18 +357,18 @@ int main(int argc, char **argv)
 		.members = 64,
 		.children = 4,
 		.tests = {
-			"killtree.locks_come_in_time",
+			"killtree.no_hang",
 			"killtree.owners_died",
-			"killtree.data_is_whole",
-			"killtree.nothing_done_is_lost",
-			"killtree.locks_can_be_taken",
+			"killtree.data_consistent",
+			"killtree.no_lost_operation",
+			"killtree.locks_free",
 		},
 		.prepare = create_bank,
 		.enter = enter,
 		.step = step,
 		.check = check,
 		.explain = explain,
-		/* With glibc a lost wakeup is a failure: no hole of its own is known here. */
+		/* With glibc a lost wakeup is a failure: glibc is not known to lose one here. */
 		.nudge = NUDGE,
 		.summarize = summarize,
 	};

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How long a death with many robust locks keeps a real-time task from running.
+ * The delay of a real-time task by a death with many robust locks.
  *
  * The task is this program's main thread: SCHED_FIFO, and woken by a timer again and again.
- * What counts is how late it is, from the time that the timer is set to until it reads
- * the clock itself. Meanwhile, on the same CPU, a thread with SCHED_OTHER
+ * The latency is the time from the expiry of the timer until the task reads the
+ * clock. Meanwhile, on the same CPU, a thread with SCHED_OTHER
  *
- *   busy/none   runs in user space and does not die: what is there in any case
+ *   busy/none   runs in user space and does not die: the latency in any case
  *   dying/none  dies, and holds a million robust locks
  *   dying/bit   the same, with FUTEX_WAITERS in all words, but no waiter
  *
- * Their memory has been touched before: no page has to be brought in. A death lasts from
- * the thread's exit() until the kernel clears its TID, which it does right behind the walk
- * of the list. A wakeup counts if its timer was set before the end of a death, and ended
- * after its beginning. The longest one is the figure; a median shows how late
- * they are in general, and how often it was measured is the number of runs.
+ * Their memory has been touched before, so that there are no page faults. A death lasts
+ * from the thread's exit() until the kernel clears its TID, immediately after the walk of
+ * the list. A wakeup counts if its timer was set before the end of a death, and ended
+ * after its beginning. The figure is the longest latency; the median shows the usual
+ * one, and the number of runs is that of the wakeups.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -43,7 +43,7 @@
 #define WAKEUPS_MAX	1000000
 #define STACK_WORDS	8192
 
-/* From one timer to the next: not always the same, so that it is not in step with the walk */
+/* From one timer to the next: not constant, so that it is not synchronous with the walk */
 #define PERIOD_MIN	50000
 #define PERIOD_STEP	7919
 #define PERIOD_SPREAD	10007
@@ -73,7 +73,7 @@ static void make_list(void)
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (locks == MAP_FAILED)
 		err(1, "no memory for %ld locks", LOCKS);
-	/* Where there are huge pages, they would make it another measurement. */
+	/* With huge pages it would be another measurement. */
 	madvise(locks, LOCKS * sizeof(*locks), MADV_NOHUGEPAGE);
 	for (long i = 0; i < LOCKS; i++) {
 		link->next = &locks[i].link;
@@ -135,7 +135,7 @@ static void sleep_until(double time)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &target, NULL);
 }
 
-/* Wakeups until the thread's end, or until there are so many; added to late[]. */
+/* Wakeups until the thread has exited, or up to a maximum; added to late[]. */
 static int watch(int count, int most)
 {
 	double target = now_ns();
@@ -147,7 +147,7 @@ static int watch(int count, int most)
 		period = (period + PERIOD_STEP) % PERIOD_SPREAD;
 		target += PERIOD_MIN + period;
 		time = now_ns();
-		/* One that is missed is not made up for. */
+		/* A missed timer is not repeated. */
 		if (target < time + PERIOD_MIN / 2)
 			target = time + PERIOD_MIN + period;
 		sleep_until(target);
@@ -168,7 +168,7 @@ static void run_thread(int (*thread)(void *))
 		err(1, "cannot start a thread");
 }
 
-/* Let it come to its very end before the next one starts. */
+/* Let it exit completely before the next one starts. */
 static void await_end(int dead)
 {
 	while (!syscall(SYS_tgkill, getpid(), dead, 0))

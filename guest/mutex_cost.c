@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What pthread_mutex_lock() and pthread_mutex_unlock() cost, of
+ * The cost of pthread_mutex_lock() and pthread_mutex_unlock(), of
  *
- *   plain     a mutex as it is by default
- *   shared    one that processes share
- *   robust    one that they share, and that is robust
+ *   plain     a mutex with the default attributes
+ *   shared    one that is shared between processes
+ *   robust    one that is shared and robust
  *
  * with the C library that this is linked with. By default the mutex is always free: the cost
- * of a pair of calls, less that of an empty loop. A second thread sleeps meanwhile, because
- * glibc saves the atomic accesses where there is none. With "contended" two threads on two
- * CPUs take the same mutex as often as they can, and the number of pairs in a second counts;
- * what the mutex protects is a counter that must be right in the end. "smaller-share" is how
- * much of the pairs the thread had that had less: a mutex need not be fair.
+ * of a pair of calls, minus that of an empty loop. A second thread sleeps meanwhile, because
+ * glibc omits atomic accesses in a process with one thread. With "contended" two threads on
+ * two CPUs take the same mutex as often as possible, and the figure is the number of pairs in
+ * a second; the mutex protects a counter that must be right in the end. "smaller-share" is
+ * the share of the thread with fewer pairs: a mutex need not be fair.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -46,7 +46,7 @@ static const struct kind {
 	[ROBUST] = { LIBRARY "/robust", true, true },
 };
 
-/* What the two threads share that contend, and processes could as well */
+/* Shared by the two threads that contend, as it could be by processes */
 static struct area {
 	pthread_mutex_t mutex;
 	unsigned long counter;
@@ -210,7 +210,7 @@ static void measure_contended(void)
 	double rates[ROUNDS], shares[ROUNDS];
 
 	for (int i = 0; i < KINDS; i++) {
-		/* The first one does not count. */
+		/* The first round is not counted. */
 		rate_of_round(&kinds[i], &shares[0]);
 		for (int round = 0; round < ROUNDS; round++)
 			rates[round] = rate_of_round(&kinds[i], &shares[round]);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory comes to an end, and the kernel chooses a process to kill that holds a
- * thousand locks, with waiters. It is chosen because of its oom_score_adj. All
- * words must be marked, all waiters be woken.
+ * Memory is exhausted, and the kernel kills a process that holds a thousand locks, with
+ * waiters. It is chosen because of its oom_score_adj. All words must be marked, and all
+ * waiters woken.
  *
- * The owner has written all words itself, as every owner has, so their pages are
- * there when it dies. Only in the tests of absent pages it has not: then marking a
- * word needs memory, of which there is none, and what cannot be reached is lost, but
- * nothing before it in the list.
+ * The owner itself has written all words, as every owner has, so their pages are present
+ * when it dies. Only in the tests of absent pages it has not: then marking a word needs
+ * memory, which is exhausted. Locks that cannot be reached are lost, but none before them in
+ * the list.
  *
  *   oom.group_owner		A group of processes is at its limit (memory.max)
  *				because of the owner itself.
@@ -76,7 +76,7 @@ static struct control {
 	volatile int done;
 } *control;
 
-/* The owner's, in memory that is its own, where C libraries have it. */
+/* The head of the owner's list, in private memory, as with the C libraries. */
 static struct robust_list_head head;
 static int failed;
 
@@ -104,7 +104,7 @@ static long long number_in(const char *path, const char *word)
 	return found;
 }
 
-/* How many the kernel has chosen and killed. */
+/* The number of processes that the kernel has killed for lack of memory. */
 static long long chosen(const struct test *test)
 {
 	return test->in_group ? number_in(GROUP "/memory.events", "oom_kill") :
@@ -119,7 +119,7 @@ static int make_group(void)
 	if (!write_file(GROUPS "/cgroup.subtree_control", "+memory"))
 		return 0;
 	if (mkdir(GROUP, 0755))
-		bail_out_all("cannot make a group of processes");
+		bail_out_all("cannot create a group of processes");
 	snprintf(limit, sizeof(limit), "%d", GROUP_LIMIT);
 	if (!write_file(GROUP "/memory.max", limit))
 		bail_out_all("cannot limit the memory of a group");
@@ -128,7 +128,7 @@ static int make_group(void)
 	return 1;
 }
 
-/* Until a process is killed for it, or the first lock is marked. */
+/* Until a process is killed because of it, or the first lock is marked. */
 static void *eat(void *unused)
 {
 	while (!control->done) {
@@ -168,7 +168,7 @@ static void own(const struct test *test)
 	while (!control->go)
 		sleep_ms(1);
 	if (test->eater == OWNER) {
-		/* In memory that it has not touched it must not look at a word. */
+		/* In the tests of absent pages this process must not read a word. */
 		for (;;) {
 			volatile char *memory = map_memory(BULK, MAP_PRIVATE);
 
@@ -200,7 +200,7 @@ static void stand_by(const struct test *test)
 	eat(NULL);
 }
 
-/* Its wait status, or -1 if it lives too long. */
+/* Its wait status, or -1 if it does not exit in time. */
 static int end_of(pid_t pid)
 {
 	long long end = now_ms() + TIME_LIMIT * 1000;
@@ -208,7 +208,7 @@ static int end_of(pid_t pid)
 
 	while (waitpid(pid, &status, WNOHANG) != pid) {
 		if (now_ms() > end) {
-			diag("a process lives too long");
+			diag("a process does not exit");
 			kill(pid, SIGKILL);
 			waitpid(pid, NULL, 0);
 			return -1;
@@ -222,14 +222,14 @@ static void run(const struct test *test)
 {
 	long long before = chosen(test), began = now_ms();
 	struct outcome outcome;
-	/* Threads start slowly in a slow guest: only two owners are waited for by all. */
+	/* Threads start slowly in a slow guest: only two owners have all waiters. */
 	int waiting = test->eater == OWNER && !test->absent ? 1 : 16;
 	pid_t owner, bystander = 0;
 	int status;
 
 	memset(control, 0, sizeof(*control));
 	make_area(MAP_SHARED, HELD, test->absent ? PARTS : 1, waiting);
-	/* This process pays for the pages of the locks, outside of any group. */
+	/* The pages of the locks are charged to this process, which is in no group. */
 	memset(slot_of(0), 0, test->absent ? 1 : HELD * STEP);
 	owner = start(test, own);
 	while (!control->owner)
@@ -248,15 +248,15 @@ static void run(const struct test *test)
 		status = end_of(bystander);
 		check(WIFEXITED(status));
 	}
-	/* Not every kernel counts them. There is no other kill here. */
+	/* Not every kernel counts them. There are no other kills here. */
 	check(before < 0 || chosen(test) == before + 1);
 
 	judge_area(owner, &outcome);
-	diag("%d words marked, %d not, %d of %d waiters told, %d PI, in %lld ms", outcome.marked,
-	     outcome.unmarked, outcome.waiters - outcome.forgotten, outcome.waiters,
+	diag("%d words marked, %d not, %d of %d waiters woken, %d PI, in %lld ms", outcome.marked,
+	     outcome.unmarked, outcome.waiters - outcome.not_woken, outcome.waiters,
 	     outcome.pi, now_ms() - began);
 	check(!outcome.wrong);
-	check(!outcome.forgotten);
+	check(!outcome.not_woken);
 	if (test->absent) {
 		check(outcome.last_marked < outcome.first_unmarked);
 	} else {

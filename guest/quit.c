@@ -5,16 +5,12 @@
  */
 #include <sys/syscall.h>
 
+#include "parts/machine.h"
+
 void _start(void);
 
 void _start(void)
 {
-#if defined(__x86_64__)
-	__asm__ volatile("syscall" : : "a" (SYS_exit_group), "D" (0) : "rcx", "r11", "memory");
-#elif defined(__i386__)
-	__asm__ volatile("int $0x80" : : "a" (SYS_exit_group), "b" (0) : "memory");
-#else
-#error "how does a program of this architecture make a system call?"
-#endif
+	machine_exit(SYS_exit_group);
 	__builtin_unreachable();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What guest/items/ are, for a guest that has no shell: each of them is
- * a link to this program, which looks at the name that it was called by.
+ * The items of guest/items/ for a guest without a shell: each of them is a link to
+ * this program, which uses the name that it is called by.
  *
  *   selftests[:LABEL]      the programs that the futex selftests' own run.sh
  *                          starts, in its order and with its arguments
@@ -10,12 +10,12 @@
  *   NAME[:LABEL[:WORD...]] any other: /programs/LABEL/NAME with those words
  *
  * A line "run ./PROGRAM ARGUMENT..." of run.sh, or one without the "run", starts
- * a program. The argument $COLOR is left out: that is what it comes to where no
- * terminal is. A line that starts a program in any way that only a shell can
- * follow is a failed test, so that nothing is left out in silence.
+ * a program. The argument $COLOR is omitted, as it is empty without a terminal. A line
+ * that starts a program in a way that needs a shell is a failed test, so that none is
+ * omitted silently.
  *
- * The output is that of kselftest's runner, but that each program, not run.sh,
- * is a test by itself: it is known which of them died or took too long.
+ * The output is that of kselftest's runner, but each program is a test, not run.sh, so
+ * that the result shows which of them died or took too long.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -34,7 +34,7 @@
 #define LINES_MAX 256
 #define WORDS_MAX 64
 
-/* Where the guest's directories are: scripts/check-guest-programs has its own. */
+/* The root of the guest's directories: scripts/check-guest-programs sets another one. */
 #ifndef ROOT
 #define ROOT ""
 #endif
@@ -47,7 +47,7 @@
 /* The exit status of a test that skipped itself. */
 #define SKIPPED 4
 
-/* What run.sh starts: the line, the words in it, and whether they can be run. */
+/* A line of run.sh that starts a program: its text, its words, and whether it can be run. */
 struct command {
 	char *line;
 	char *words[WORDS_MAX + 1];
@@ -75,7 +75,7 @@ static void add_line(char *line)
 
 	line += strspn(line, " \t");
 	line[strcspn(line, "\n")] = 0;
-	/* Comments, and all that starts no program. */
+	/* Comments, and other lines that start no program. */
 	if (*line == '#' || !strstr(line, "./"))
 		return;
 	if (command_count == LINES_MAX) {
@@ -109,7 +109,7 @@ static void read_script(const char *path)
 
 static int inside_line;
 
-/* Passes on what there is to read, each line with the mark of a subtest. */
+/* Passes on the available output, each line with the prefix of a subtest. */
 static int relay(int reader)
 {
 	char buffer[4096];
@@ -128,7 +128,7 @@ static int relay(int reader)
 
 static void become(struct command *command, int output)
 {
-	/* Its signals and its orphans stay in a group of its own. */
+	/* It has a process group of its own, so that its signals and orphans stay there. */
 	setpgid(0, 0);
 	dup2(output, STDOUT_FILENO);
 	dup2(output, STDERR_FILENO);
@@ -137,7 +137,7 @@ static void become(struct command *command, int output)
 	_exit(127);
 }
 
-/* Whether the program came to its end within the time. */
+/* Whether the program ended within the time. */
 static int run(struct command *command, int *status)
 {
 	double deadline = now_seconds() + LIMIT;
@@ -168,7 +168,7 @@ static int run(struct command *command, int *status)
 			output.fd = -1;
 		ended = waitpid(pid, status, WNOHANG) == pid;
 	}
-	/* Whatever it left behind must not disturb the next one. */
+	/* Processes that it left behind must not disturb the next one. */
 	kill(-pid, SIGKILL);
 	if (!ended)
 		waitpid(pid, status, 0);
@@ -226,11 +226,11 @@ static int selftests(const char *label)
 	printf("TAP version 13\n1..%d\n", command_count);
 	for (int i = 0; i < command_count; i++)
 		report(&commands[i], i + 1);
-	/* As of kselftest's runner: the results count, this status does not. */
+	/* As with kselftest's runner, the results count, not this status. */
 	return command_count ? 0 : 1;
 }
 
-/* Alone, and so without a limit but that of the item */
+/* Alone, and so only with the limit of the item */
 static int one_program(const char *label, const char *name)
 {
 	char path[256];
@@ -246,7 +246,7 @@ static int bench(const char *what, const char *label)
 	char path[256];
 	FILE *file = fopen(ROOT "/proc/sys/kernel/sched_rt_runtime_us", "w");
 
-	/* By default real-time threads leave 5 % of the time to others. */
+	/* By default 5 % of the time is reserved for other than real-time threads. */
 	if (file) {
 		fputs("-1\n", file);
 		fclose(file);

@@ -1,30 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is left of the kernel's memory when threads have died with robust futexes for
- * a long time: killtree, fuzz and a process that only keeps a CPU busy run together,
- * in several periods. After each of them all processes end, the kernel gets the time
- * and the order to free what it does not need, and then all is counted: free memory,
- * and the objects of every slab cache.
+ * Memory that the kernel does not free after threads have died with robust futexes for a
+ * long time: killtree, fuzz and a process that only keeps a CPU busy run together, in several
+ * periods. After each of them all processes end, the kernel gets time and requests to free
+ * what it does not need, and then free memory is counted, and the objects of every slab cache.
  *
- * A leak is what grows from the first count to the last. Some caches come and go with
- * the kernel's own work, so there are bounds:
+ * A leak grows from the first count to the last. Some caches vary with other work of the
+ * kernel, so there are bounds:
  *
  *   soak.killtree	Every run of it passed.
  *   soak.fuzz		Every run of it passed, and one of them had a death.
- *   soak.no_process_left	After each period all processes came to their end.
+ *   soak.no_process_left	After each period all processes have ended.
  *   soak.memory	Free memory has shrunk by MEMORY_BOUND at most.
  *   soak.objects	Of each kind of object that belongs to a process there are
  *			OBJECTS_BOUND more at most.
  *   soak.caches	All other objects together take CACHES_BOUND more at most.
  *
- * The kernel should keep each cache for itself, and no objects for a CPU, so that the
+ * The kernel should not merge caches, and not keep free objects for each CPU, so that the
  * counts are exact: "slab_nomerge slub_debug=F" on its command line.
  *
  * usage: PROGRAM [SECONDS [SEED [LEAK]]]
  *
  *	SECONDS   all periods together (120)
  *	SEED      for killtree and fuzz (1); the next period has the next one
- *	LEAK      to show that leaks are seen: each period leaves something behind,
+ *	LEAK      to show that leaks are detected: each period leaves something behind,
  *		  "shm" (segments of shared memory) or "tasks" (processes)
  *
  * The output is KTAP. The exit status is 0 if every test passed, else 1.
@@ -53,7 +52,7 @@
 #define OBJECTS_BOUND	32
 #define CACHES_BOUND	1024
 
-/* Seconds: a slow step of killtree, and what the jobs may take beyond their time. */
+/* Seconds: a slow step of killtree, and the time that the jobs may take in addition. */
 #define TIME_LIMIT	"60"
 #define GRACE		180
 
@@ -71,7 +70,7 @@ static const char *const tests[] = {
 	"soak.caches",
 };
 
-/* What a process, its memory and its files are made of. */
+/* The objects of a process, its memory and its files. */
 static const char *const of_processes[] = {
 	"task_struct", "mm_struct", "vm_area_struct", "pid", "signal_cache", "sighand_cache",
 	"files_cache", "fs_cache", "cred_jar", "anon_vma", "anon_vma_chain", "filp",
@@ -105,7 +104,7 @@ do {									\
 	diag(__VA_ARGS__);						\
 } while (0)
 
-/* ---- What there is ---- */
+/* ---- Counting ---- */
 
 /* Free what is not in use: pages of files, and slabs that are empty. */
 static void tidy_up(void)
@@ -160,7 +159,7 @@ static void count_caches(struct count *count)
 	fclose(file);
 }
 
-/* How many objects of a cache there are, or -1. */
+/* The number of objects of a cache, or -1. */
 static long objects_in(const struct count *count, const char *name)
 {
 	for (int i = 0; i < count->cache_count; i++)
@@ -183,12 +182,12 @@ static void take_count(int period)
 	char text[1000];
 	int length;
 
-	/* What is freed after a grace period, by workers, or is flushed by a timer */
+	/* Objects that are freed after a grace period, by workers, or are flushed by a timer */
 	sleep_ms(3000);
 	tidy_up();
 	sleep_ms(2000);
 	tidy_up();
-	/* The files that this opened are freed so, too. */
+	/* So are the files that this has opened. */
 	sleep_ms(2000);
 	count_memory(count);
 	count_caches(count);
@@ -233,7 +232,7 @@ static void compare_counts(void)
 		fails(OBJECTS, "there is no cache task_struct: boot with slab_nomerge");
 }
 
-/* ---- What runs ---- */
+/* ---- Jobs ---- */
 
 struct job {
 	const char *name;
@@ -251,7 +250,7 @@ static void start_job(struct job *job, const char *const *words)
 		snprintf(path, sizeof(path), "/tmp/soak-%s", job->name);
 		job->output = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 		if (job->output < 0)
-			bail_out("cannot make a file");
+			bail_out("cannot create a file");
 		/* The descriptor is all that is needed. */
 		unlink(path);
 	}
@@ -273,7 +272,7 @@ static void start_job(struct job *job, const char *const *words)
 	_exit(127);
 }
 
-/* The last lines of what it wrote, marked as its own. */
+/* The last lines of its output, with a prefix. */
 static void show_output(const struct job *job)
 {
 	char text[4096], *line, *rest = text;
@@ -315,7 +314,7 @@ static void expect_no_process(int period)
 {
 	long long end = now_ms() + 20000;
 
-	/* Those that are left on purpose are to show in the counts. */
+	/* Those that are left on purpose must appear in the counts. */
 	if (leaked_tasks)
 		return;
 	while (waitpid(-1, NULL, WNOHANG) >= 0) {
@@ -371,7 +370,7 @@ static void run_period(int period, int length)
 	start_job(&hog, NULL);
 	start_job(&killtree,
 		  (const char *const []){ "killtree", seconds, number, TIME_LIMIT, NULL });
-	/* Either kind of deaths has half of the time. */
+	/* Each kind of deaths has half of the time. */
 	start_job(&fuzz, (const char *const []){ "fuzz", "--lists", "1000000000", "--fire",
 		  "1000000000", "--seconds", half, "--seed", number, NULL });
 	end_job(&killtree, end);
@@ -397,7 +396,7 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (readlink("/proc/self/exe", directory, sizeof(directory) - 1) < 0)
-		bail_out("cannot find this program's place");
+		bail_out("cannot find the directory of this program");
 	slash = strrchr(directory, '/');
 	*slash = 0;
 	/* Orphans become children of this process, which reaps them. */

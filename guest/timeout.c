@@ -2,8 +2,8 @@
 /*
  * timeout [--foreground] SECONDS PROGRAM [ARGUMENT...]
  *
- * What kselftest's runner asks of /usr/bin/timeout, and busybox's does not do:
- * know --foreground, end the program's whole process group, exit with 124.
+ * The functions of /usr/bin/timeout that kselftest's runner needs, and busybox's does not
+ * have: --foreground, ending the program's whole process group, the exit status 124.
  */
 #include <errno.h>
 #include <signal.h>
@@ -16,7 +16,7 @@
 #define TIME_IS_UP 124
 #define GRACE 5
 
-/* What to signal: a process group as a negative number, or one process. */
+/* The target of signals: a process group as a negative number, or one process. */
 static volatile pid_t target;
 static volatile sig_atomic_t time_is_up;
 
@@ -64,7 +64,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "timeout: cannot run %s: %s\n", argv[2], strerror(errno));
 		_exit(127);
 	}
-	/* On both sides: whichever runs first, the group exists. */
+	/* On both sides, so that the group exists whichever runs first. */
 	if (!foreground)
 		setpgid(pid, pid);
 	target = foreground ? pid : -pid;

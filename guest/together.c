@@ -11,15 +11,15 @@
  *
  * FUTEX_WAITERS is set in all words, but no waiter sleeps.
  *
- * On each CPU there is a creator, with real-time priority 2. What dies is a thread that it
- * makes by clone() with CLONE_VFORK, with priority 1: it meets the other one at a spin
+ * On each CPU there is a creator, with real-time priority 2. It creates the thread that dies
+ * by clone() with CLONE_VFORK, with priority 1: it meets the other one at a spin
  * barrier, reads the clock and calls exit(). At the barrier they take turns a few times, so
  * that both are running when they leave it, even if a virtual CPU is not. The creator goes
  * on when the kernel has walked the list, and reads the clock. A figure is this time per
  * lock, of both deaths of each round in which they overlapped: the time that both had in
- * common was at least half of the shorter one. "overlap" is how much of that it
- * was, in percent, over all rounds. If there are few rounds with an overlap,
- * the machine has no two CPUs to spare, and the program fails.
+ * common was at least half of the shorter one. "overlap" is that part in percent, over
+ * all rounds. If few rounds overlap, the machine does not have two free CPUs, and the
+ * program fails.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -64,7 +64,7 @@ struct side {
 	__u64 stack[STACK_WORDS];
 };
 
-/* All is shared, so that it is the same for threads and processes. */
+/* All is shared memory, so that it is the same for threads and processes. */
 static struct area {
 	struct side sides[SIDES];
 	int turns;			/* taken at the barrier */
@@ -73,7 +73,7 @@ static struct area {
 	struct lock locks[SIDES * LOCKS];
 } *area;
 
-/* The sides take turns, so each turn but the first shows that the other side runs. */
+/* The sides alternate, so each turn but the first shows that the other side runs. */
 static void meet(int number)
 {
 	if (area->deaths < SIDES)
@@ -254,7 +254,7 @@ int main(int argc, char **argv)
 		area->sides[i].number = i;
 
 	measure_begin("two deaths at a time");
-	/* It starts both creators before one that is at the barrier keeps the CPU to itself. */
+	/* It starts both creators before one of them spins at the barrier on this CPU. */
 	set_priority(3);
 	measure_kind("threads", run_threads);
 	measure_kind("processes", run_processes);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * PID 1 of the guest of an architecture that has no C library, or none that works: a few
- * tests of robust futexes that need no library at all, reported as guest/init.c
- * does. It is built with -nostdlib, and knows the system calls of SH, OpenRISC and LoongArch.
+ * tests of robust futexes that need no library, reported in the format of guest/init.c.
+ * It is built with -nostdlib. The instruction of a system call is in parts/machine.h.
  */
 #include <linux/fcntl.h>
 #include <linux/mman.h>
@@ -11,73 +11,18 @@
 #include <linux/futex.h>
 #include <linux/reboot.h>
 
+#include "parts/machine.h"
+
 typedef unsigned int u32;
 
-#ifdef __sh__
-static long call(long number, long a, long b, long c, long d, long e, long f)
-{
-	register long r3 __asm__("r3") = number;
-	register long r4 __asm__("r4") = a;
-	register long r5 __asm__("r5") = b;
-	register long r6 __asm__("r6") = c;
-	register long r7 __asm__("r7") = d;
-	register long r0 __asm__("r0") = e;
-	register long r1 __asm__("r1") = f;
-
-	__asm__ volatile("trapa #0x16"
-			 : "+r" (r0)
-			 : "r" (r3), "r" (r4), "r" (r5), "r" (r6), "r" (r7), "r" (r1)
-			 : "memory", "t");
-	return r0;
-}
-#elif defined(__or1k__)
-static long call(long number, long a, long b, long c, long d, long e, long f)
-{
-	register long r11 __asm__("r11") = number;
-	register long r3 __asm__("r3") = a;
-	register long r4 __asm__("r4") = b;
-	register long r5 __asm__("r5") = c;
-	register long r6 __asm__("r6") = d;
-	register long r7 __asm__("r7") = e;
-	register long r8 __asm__("r8") = f;
-
-	__asm__ volatile("l.sys 1\n\tl.nop"
-			 : "+r" (r11), "+r" (r3), "+r" (r4), "+r" (r5), "+r" (r6), "+r" (r7),
-			   "+r" (r8)
-			 :
-			 : "memory", "r12", "r13", "r15", "r17", "r19", "r21", "r23",
-			   "r25", "r27", "r29", "r31");
-	return r11;
-}
-#elif defined(__loongarch__)
-static long call(long number, long a, long b, long c, long d, long e, long f)
-{
-	register long a7 __asm__("a7") = number;
-	register long a0 __asm__("a0") = a;
-	register long a1 __asm__("a1") = b;
-	register long a2 __asm__("a2") = c;
-	register long a3 __asm__("a3") = d;
-	register long a4 __asm__("a4") = e;
-	register long a5 __asm__("a5") = f;
-
-	__asm__ volatile("syscall 0"
-			 : "+r" (a0)
-			 : "r" (a7), "r" (a1), "r" (a2), "r" (a3), "r" (a4), "r" (a5)
-			 : "memory", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8");
-	return a0;
-}
-#else
-#error "how does a program of this architecture make a system call?"
-#endif
-
-/* With an offset of 0 it does not matter what that counts. */
+/* With an offset of 0 the unit of mmap2() does not matter. */
 #ifndef __NR_mmap2
 #define __NR_mmap2 __NR_mmap
 #endif
 
 #define CALL(name, ...)			CALL_(__NR_##name, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 #define CALL_(n, a, b, c, d, e, f, ...)	\
-	call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+	machine_call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 /* Each test has more locks than a page has room for. */
 #define LOCKS	5000
@@ -87,7 +32,7 @@ struct lock {
 	struct robust_list entry;
 };
 
-/* What both processes see */
+/* Shared by the processes */
 static struct shared {
 	struct robust_list_head head;
 	struct lock locks[LOCKS];
@@ -154,7 +99,7 @@ static void own(void)
 							      &shared->head.list;
 	}
 	shared->locks[1].word |= FUTEX_WAITERS;
-	/* Another's, in between */
+	/* A lock of another task, between the others */
 	shared->locks[2].word = tid + 1;
 	shared->pending.word = tid | FUTEX_WAITERS;
 	failed = CALL(set_robust_list, &shared->head, sizeof(shared->head)) != 0;
@@ -180,7 +125,7 @@ static void wait_for(u32 *word, volatile u32 *seen)
 /* A child that runs @body(), or the parent's return */
 static long start(void (*body)(void))
 {
-	/* What fork() does, which not every architecture has */
+	/* As fork(), which not every architecture has */
 	long pid = CALL(clone, SIGCHLD);
 
 	if (!pid) {
@@ -220,25 +165,25 @@ static void tests(void)
 		sleep_on(&shared->ready, 0);
 	start(wait_for_listed);
 	start(wait_for_pending);
-	/* They are asleep long before that is over. */
+	/* They sleep long before this ends. */
 	for (i = 0; i < 20; i++)
 		pause_for(100000000);
 	shared->go = 1;
 	wake(&shared->go);
 	CALL(wait4, owner, &status, 0, 0);
-	result((status & 0x7f) == SIGKILL, "the_owner_registers_its_list_and_is_killed");
+	result((status & 0x7f) == SIGKILL, "owner_killed");
 	for (i = 0; i < LOCKS; i++)
 		marked += i != 2 && shared->locks[i].word == (i == 1 ? waited : dead);
-	result(marked == LOCKS - 1, "all_locks_of_the_list_are_marked");
-	result(shared->locks[2].word == (u32)owner + 1, "the_lock_of_another_is_not_marked");
-	result(shared->pending.word == waited, "the_pending_lock_is_marked");
-	/* Five seconds, then they are given up. */
+	result(marked == LOCKS - 1, "list_marked");
+	result(shared->locks[2].word == (u32)owner + 1, "foreign_lock_kept");
+	result(shared->pending.word == waited, "pending_marked");
+	/* For five seconds at most. */
 	for (i = 0; i < 50 && ended < 2; i++) {
 		pause_for(100000000);
 		ended = !!shared->seen[0] + !!shared->seen[1];
 	}
-	result(shared->seen[0] == waited, "the_waiter_of_a_listed_lock_is_woken");
-	result(shared->seen[1] == waited, "the_waiter_of_the_pending_lock_is_woken");
+	result(shared->seen[0] == waited, "list_waiter_woken");
+	result(shared->seen[1] == waited, "pending_waiter_woken");
 }
 
 void _start(void);
@@ -248,7 +193,7 @@ void _start(void)
 	char cpus[] = "0 CPU(s), runs bare";
 	static unsigned long mask[16];
 
-	/* It restarts the machine at the end. */
+	/* As it restarts the machine at the end. */
 	if (CALL(getpid) != 1)
 		CALL(exit, 1);
 

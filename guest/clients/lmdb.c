@@ -2,9 +2,9 @@
 /*
  * Writers of an LMDB database that are killed: see parts/records.h for the tests.
  *
- * LMDB guards its writers, and the table of its readers, by robust mutexes in a
- * file that all processes map. The process that gets EOWNERDEAD goes on from
- * the last committed transaction.
+ * LMDB protects its writers, and the table of its readers, by robust mutexes in a file
+ * that all processes map. The process that gets EOWNERDEAD continues from the last
+ * committed transaction.
  */
 #include <lmdb.h>
 #include <stdio.h>
@@ -52,12 +52,12 @@ static const char *begin(int writing)
 
 	error = mdb_txn_begin(environment, NULL, writing ? 0 : MDB_RDONLY, &transaction);
 	if (error == MDB_READERS_FULL) {
-		/* The killed ones have left their places taken. */
+		/* The killed ones have left their slots in use. */
 		error = mdb_reader_check(environment, &dead);
 		if (!error)
 			error = mdb_txn_begin(environment, NULL, MDB_RDONLY, &transaction);
 	} else if (!error && writing && !any_below(16)) {
-		/* Pages that a killed reader looked at are not used again before this. */
+		/* Pages that a killed reader has used are not reused before this. */
 		error = mdb_reader_check(environment, &dead);
 	}
 	return text(error);
@@ -105,7 +105,7 @@ static void end_reading(void)
 	mdb_txn_abort(transaction);
 }
 
-/* All records, in the order of their keys, are as many as the tree says. */
+/* The number of records, in the order of their keys, is that in the tree. */
 static const char *examine(void)
 {
 	unsigned char wanted[VALUE_MAX];

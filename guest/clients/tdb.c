@@ -3,9 +3,9 @@
  * Writers of a TDB database, Samba's, that are killed: see parts/records.h for the
  * tests.
  *
- * With TDB_MUTEX_LOCKING the locks of the hash chains, and the one of the whole
- * database, are robust mutexes in the file itself. A process that finds a
- * transaction interrupted in its commit rolls it back.
+ * With TDB_MUTEX_LOCKING the locks of the hash chains, and that of the whole database,
+ * are robust mutexes in the file. A process that finds a transaction that was interrupted
+ * in its commit rolls it back.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -37,7 +37,7 @@ static TDB_DATA name_of(const struct key *key)
 	return name;
 }
 
-/* The root has it open all the time: else the first one to open would empty it. */
+/* The root keeps it open: otherwise the first process to open it would empty it. */
 static const char *reopen(void)
 {
 	return tdb_reopen(database) ? "cannot be opened again" : NULL;
@@ -136,17 +136,16 @@ static void log_message(struct tdb_context *context, enum tdb_debug_level level,
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
 	message[strcspn(message, "\n")] = 0;
-	/* That it rolled a transaction back is what is expected of it. */
+	/* The message that it rolled a transaction back is expected. */
 	if (!strstr(message, "recovery") || level == TDB_DEBUG_FATAL)
-		diag("tdb says: %s", message);
+		diag("tdb: %s", message);
 }
 
 /*
- * TDB outlives a kill, but not while a commit makes its file larger or finds a
- * larger place for what would undo it: on any kernel, some of these tests then
- * found a database with dead space in it, or one that stayed locked. So the file
- * gets the room before the first kill, by two transactions that are larger than
- * all those to come.
+ * TDB is not consistent after a kill while a commit extends its file, or moves its
+ * recovery area to a larger one: on any kernel, some of these tests then found a database
+ * with lost space, or one that stayed locked. So the file is extended before the first
+ * kill, by two transactions that are larger than all later ones.
  */
 static const char *make_room(void)
 {

@@ -65,7 +65,7 @@ static bool end_troubles(void)
 		start = trouble->page * page_size;
 		if (trouble->kind == CUT_OFF) {
 			if (fstat(memory->fd, &stat) || stat.st_size != start) {
-				fail("the file is not as short any more");
+				fail("the file has been extended");
 				right = false;
 			}
 			if (ftruncate(memory->fd, ARENA_SIZE))
@@ -77,7 +77,7 @@ static bool end_troubles(void)
 			if (scene.common)
 				right &= map_again(memory, trouble->view, start,
 						   page_size);
-			/* The page of a private file is ours once it is written. */
+			/* The page of a private file is a copy once it is written. */
 			if (!memory->shared && right)
 				memset(memory->control + start, 0, page_size);
 		} else if (scene.common) {
@@ -112,7 +112,7 @@ static bool victim_ended(pid_t pid)
 	int expected = 0, status = 0;
 
 	if (job->trouble_failed)
-		fail("the memory could not be damaged as it should be");
+		fail("the troubles could not be made");
 	if (scene.death == THREAD_EXIT)
 		return !job->trouble_failed;
 	while (waitpid(pid, &status, __WALL) < 0)
@@ -135,7 +135,7 @@ static void judge(void)
 
 	fill_in(image);
 	memcpy(before, image, scene.written);
-	/* The first thread comes last where there is an order at all. */
+	/* If the threads exit in an order, the first one exits last. */
 	for (turn = 1; turn <= scene.threads; turn++)
 		for (i = 0; i < scene.nr_lists; i++)
 			if (scene.lists[i].thread == turn % scene.threads)
@@ -169,7 +169,7 @@ bool fuzz_one(void)
 
 	judge();
 	if (!end_troubles()) {
-		fail("the memory could not be set right again");
+		fail("the troubles could not be undone");
 		right = false;
 	}
 	right &= check_memory();

@@ -60,7 +60,7 @@ static __u32 canary(__u32 lock, __u32 place)
 	return values[(lock * 5 + place / 4 * 3 + lock / 8) % 8];
 }
 
-/* Write from an attacker, which must survive what others do to the page. */
+/* Write from an attacker, which must survive changes of the page by others. */
 static void fire_write(const struct memory *memory, __u32 at,
 		       const void *data, __u32 size)
 {
@@ -119,7 +119,7 @@ static __u64 fire_target(const struct memory *memory, struct dice *dice)
 	}
 }
 
-/* Never that of a marked lock: if one is found, the kernel wrote it. */
+/* Never the value of a marked lock: only the kernel writes that. */
 static __u32 fire_word(struct dice *dice)
 {
 	__u32 bits = roll(dice, 4) << 30;
@@ -134,7 +134,7 @@ static __u32 fire_word(struct dice *dice)
 	}
 }
 
-/* Do something to a page of the low view. Any of these calls may well fail. */
+/* Change the mapping of a page of the low view. Any of these calls may fail. */
 static void attack_mapping(struct memory *memory, struct dice *dice)
 {
 	static const int protections[] = {
@@ -210,7 +210,7 @@ static void attack_once(struct memory *memory, struct dice *dice, bool mappings)
 	}
 }
 
-/* One round of an attacker. Returns how often it struck. */
+/* One round of an attacker. Returns the number of its changes. */
 static __u32 attack(__u32 number, bool mappings)
 {
 	struct memory *memory = &memories[job->kind];
@@ -236,7 +236,7 @@ static void *attacker(void *argument)
 		while (__atomic_load_n(&job->round, __ATOMIC_SEQ_CST) == round)
 			futex_call(&job->round, FUTEX_WAIT, round, 0, NULL);
 		round++;
-		/* Private memory of ours is not that of the process outside. */
+		/* Private memory is not shared with the process outside. */
 		if (!outside || memories[job->kind].shared)
 			__atomic_add_fetch(&job->strikes, attack(number, !outside),
 					   __ATOMIC_SEQ_CST);
@@ -363,7 +363,7 @@ static void make_fire(void)
 	memcpy(memory->control, image, FIRE_USED);
 }
 
-/* What was lost with its page is 0 now, and else nothing but what it was. */
+/* A word that was lost with its page is 0 now, any other is unchanged. */
 static bool check_constants(void)
 {
 	bool lost = job->cuts || !scene.memory->shared, right = true;
@@ -383,7 +383,7 @@ static bool check_constants(void)
 	return right;
 }
 
-/* A word that was written during the walk is as an attacker or the walk made it. */
+/* A word that was written during the walk has a value of an attacker or of the walk. */
 static bool check_fire_words(void)
 {
 	bool right = true;

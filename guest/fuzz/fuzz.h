@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the parts of the program fuzz have in common: main.c describes it. */
+/* Declarations for the parts of the program fuzz: main.c describes it. */
 #ifndef FUZZ_H
 #define FUZZ_H
 
@@ -10,6 +10,7 @@
 #include <linux/futex.h>
 #include <linux/types.h>
 
+#include "parts/machine.h"
 #include "parts/util.h"
 
 #define HUGE_PAGE	(2UL << 20)
@@ -27,13 +28,13 @@
 /* Stands for the TID of the victim's thread n, plus n, until that is known */
 #define TID_OF		0x3ffff000U
 
-/* Exit statuses: of a victim that could not do its part, and after exec */
+/* Exit statuses: of a victim that failed, and after exec */
 #define VICTIM_FAILED	99
 #define AFTER_EXEC	42
 
 #define MARKED_BITS(word) (((word) & FUTEX_WAITERS) | FUTEX_OWNER_DIED)
 
-/* main.c: what the options set, and what this machine has */
+/* main.c: the options, and properties of this machine */
 extern unsigned long long limit;
 extern bool verbose;
 extern __u32 page_size;
@@ -41,7 +42,7 @@ extern bool has_compat;
 
 void __noreturn fatal(const char *why);
 
-/* random.c: numbers that @seed alone decides */
+/* random.c: numbers that depend on @seed alone */
 void seed_random(__u64 seed);
 __u64 random_bits(void);
 __u32 below(__u32 end);
@@ -49,10 +50,10 @@ __u32 between(__u32 first, __u32 last);
 bool percent(__u32 chance);
 
 /*
- * memory.c. All of a kind is mapped three times: the victim's lists lead into two
- * of these views, the low one where 32-bit pointers reach it, and the control
- * view is where the test reads and writes whatever was done to the others.
- * Private memory has only one view, which is all three.
+ * memory.c. Each kind of memory is mapped three times: the victim's lists lead into two
+ * of these views, the low one within reach of 32-bit pointers, and the test reads and
+ * writes through the control view, independent of changes to the others. Private memory
+ * has only one view, which is all three.
  */
 enum view { LOW, HIGH, VIEWS };
 
@@ -96,10 +97,10 @@ __u64 get_pointer(bool compat, const char *from, __u32 at);
 void put_pointer(bool compat, __u32 at, __u64 pointer);
 
 /*
- * scene.c: what is to happen.
+ * scene.c: a scene.
  *
- * A trouble is what happens to a page of one view. A file that is made shorter
- * loses its last pages in all views.
+ * A trouble is a change to a page of one view. A file that is truncated loses its last
+ * pages in all views.
  */
 enum trouble_kind { NO_TROUBLE, READ_ONLY, NO_ACCESS, UNMAPPED, CUT_OFF };
 
@@ -110,13 +111,13 @@ struct trouble {
 };
 
 enum death {
-	/* One thread of our own process */
+	/* One thread of this process */
 	THREAD_EXIT,
-	/* Another process, that has its memory in common with us or not */
+	/* Another process, which shares the memory of this one or not */
 	PROCESS_EXIT,
 	PROCESS_KILLED,
 	PROCESS_EXEC,
-	/* Another process of several threads, each with lists of its own */
+	/* Another process of several threads, each with its own lists */
 	GROUP_EXIT,
 	GROUP_KILLED,
 	GROUP_EXEC,
@@ -127,7 +128,7 @@ enum death {
 
 extern const char * const death_names[DEATHS];
 
-/* One list, as it was registered, and how its locks lie in memory */
+/* One list, as it was registered, and the places of its locks in memory */
 struct list {
 	bool compat;
 	int thread;
@@ -136,7 +137,7 @@ struct list {
 	__u32 head;
 	__u32 base;
 	__u32 length;
-	/* Locks behind those of the list that only breaks lead to */
+	/* Locks behind those of the list, reached only by broken links */
 	__u32 spare;
 	__u32 stride;
 	__u32 entry;
@@ -145,7 +146,7 @@ struct list {
 	enum view word_view;
 	bool both_views;
 	__u64 offset;
-	/* Per mille of pointers that say PI, and of words that are not the victim's */
+	/* Per mille of pointers with the PI bit, and of words that the victim does not own */
 	__u32 pi;
 	__u32 foreign;
 };
@@ -156,7 +157,7 @@ struct list {
 struct spot {
 	__u32 at;
 	int waiters;
-	/* How many of them must be woken, at least and at most */
+	/* The minimum and maximum number of them that must be woken */
 	int least;
 	int most;
 };
@@ -172,13 +173,13 @@ struct scene {
 	struct memory *memory;
 	enum death death;
 	int signal;
-	/* The victim has its memory in common with us */
+	/* The victim shares the memory of this process */
 	bool common;
 	int threads;
 	struct list lists[LISTS_MAX];
 	int nr_lists;
 	__u32 used;
-	/* That, and what a wrong pointer may reach behind it: zeros */
+	/* That, and the zeros behind it that a wrong pointer may reach */
 	__u32 written;
 	struct trouble troubles[TROUBLES_MAX];
 	int nr_troubles;
@@ -191,7 +192,7 @@ struct scene {
 
 extern struct scene scene;
 
-/* What the memory was to hold before the death, and what it must hold after it */
+/* The intended contents of the memory before the death, and the required ones after it */
 extern char *before;
 extern char *image;
 
@@ -247,7 +248,7 @@ extern struct totals totals;
 
 #define fail(format, ...) diag("seed %llu: " format, scene.seed, ##__VA_ARGS__)
 
-/* model.c: what one list comes to is worked out in the image and the spots. */
+/* model.c: compute the effect of one list on the image and the spots. */
 void promise_list(const struct list *list);
 
 /* victims.c */
@@ -263,7 +264,7 @@ void start_pool(void);
 bool place_waiters(void);
 bool check_waiters(void);
 
-/* death.c: one death with random lists; false if it went wrong */
+/* death.c: one death with random lists; false if a result is wrong */
 bool fuzz_one(void);
 
 /* fire.c: one death under fire */

@@ -1,43 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random lists of robust futexes, and what is promised about each of them.
+ * Random lists of robust futexes, compared with the promises.
  *
- * From a seed come a piece of memory, one or more lists in it, sound or broken,
- * waiters on some of their words, pages that are taken away, and a way to die.
- * The victim dies so. Before, all of it was written down in a copy that no
- * kernel has touched, and from this copy the program works out by itself what
- * the memory must hold now, to the last byte, and how many waiters of each word
- * must have been woken:
+ * A seed determines a piece of memory, one or more lists in it, valid or broken, waiters on
+ * some of their words, pages that are taken away, and a way to die. Before the victim dies
+ * like that, its memory is copied. From this copy, which no kernel has changed, the program
+ * computes what the memory must contain afterwards, to the last byte, and how many waiters
+ * of each word must have been woken:
  *
- *  - An entry is where a pointer leads. Bit 0 of the pointer says that the lock
- *    is a PI futex. Its word is futex_offset bytes on, modulo the size of
- *    addresses.
- *  - A word with the TID of the dying thread keeps FUTEX_WAITERS, gets
- *    FUTEX_OWNER_DIED and loses the rest, if it is aligned and may be written.
- *    One waiter is woken if FUTEX_WAITERS was set, none of a PI futex. Nothing
- *    else in memory changes.
- *  - The list goes on as long as the next pointer can be read, to the list's
- *    head or until ROBUST_LIST_LIMIT entries were not to be marked.
- *  - The pending lock comes last. In the list it is passed over, and counts
- *    among the entries that are not to be marked. If its word can be read and
- *    has another TID or none, one waiter is woken, unless an owner has
- *    FUTEX_WAITERS and so will wake it, or it is a PI futex.
+ *  - An entry is the target of a pointer. Bit 0 of the pointer is set if the lock is a PI
+ *    futex. Its word is futex_offset bytes behind the entry, modulo the size of addresses.
+ *  - A word with the TID of the dying thread keeps FUTEX_WAITERS, gets FUTEX_OWNER_DIED and
+ *    loses the rest, if it is aligned and may be written. One waiter is woken if
+ *    FUTEX_WAITERS was set, none of a PI futex. Nothing else in memory changes.
+ *  - The walk continues as long as the next pointer can be read, to the list's head or
+ *    until ROBUST_LIST_LIMIT entries were not to be marked.
+ *  - The pending lock is handled last. On the list it is skipped, and counts among the
+ *    entries that are not to be marked. If its word can be read and has another TID or none,
+ *    one waiter is woken, except if an owner has FUTEX_WAITERS and so will wake it, or if it
+ *    is a PI futex.
  *  - NULL is no lock.
- *  - If a thread has a native and a compat list, the native one comes first.
+ *  - If a thread has a native and a compat list, the native one is walked first.
  *
- * That is the test fuzz.lists. In fuzz.under_fire other threads and another
- * process rewrite pointers, words and mappings while the victim dies. Then nothing
- * can be said about the list, but: the victim's exit ends, words that never
- * hold its TID keep what they have, and any other word has a value that the
- * test wrote, or that of a marked lock.
+ * This is the test fuzz.lists. In fuzz.under_fire other threads and another process rewrite
+ * pointers, words and mappings while the victim dies. Then the list is not predictable, but
+ * the exit ends, words that never hold the TID of the victim do not change, and any other
+ * word has a value that the test wrote, or that of a marked lock.
  *
- * How it is fast. The creator of the victim waits in clone() with CLONE_VFORK,
- * until the walk is over. Waiters are not started for a list but sleep at a
- * gate, and are requeued from there to a word and back. The requeue returns
- * how many it moved, and so how many still slept, without any waiting.
+ * Why it is fast: The creator of the victim waits in clone() with CLONE_VFORK until the walk
+ * is over. Waiters are not started for each list, but sleep at a gate, and are requeued
+ * from there to a word and back. The requeue returns the number of waiters that it moved,
+ * and so how many still slept, without a time limit.
  *
- * The death number n of seed s is death number 0 of seed s + n. So a failure can
- * be reproduced separately. The program prints the command for it.
+ * Death number n of seed s is death number 0 of seed s + n. So a failure can be reproduced
+ * separately. The program prints the command for it.
  *
  * The output is KTAP. The exit status is 0 if every test passed, else 1.
  */
@@ -67,14 +63,14 @@ static const char * const test_names[TESTS] = {
 	"fuzz.under_fire",
 };
 
-/* What the options set */
+/* Set by the options */
 static unsigned long long first_seed = 1;
 static unsigned long long wanted[TESTS] = { 1000, 100 };
 static unsigned long long seconds_wanted;
 unsigned long long limit = 60;
 bool verbose;
 
-/* Which test this process is for */
+/* The test that this process runs */
 static enum test test;
 
 __u32 page_size;
@@ -88,7 +84,7 @@ void fatal(const char *why)
 	exit(1);
 }
 
-/* How to have the death of a seed once more */
+/* The command that repeats the death of a seed */
 static void print_replay(unsigned long long seed)
 {
 	diag("replay: make fuzz SEED=%llu LISTS=%d FIRE=%d", seed, test == LISTS,
@@ -168,7 +164,7 @@ static void work(void)
 	_exit(0);
 }
 
-/* The worker cannot watch its own time: it sleeps until its victim is dead. */
+/* The worker cannot check its own time limit: it sleeps until its victim is dead. */
 static bool watch(pid_t worker)
 {
 	unsigned long long done = 0;
@@ -197,7 +193,7 @@ static bool watch(pid_t worker)
 	return right && !job->failures;
 }
 
-/* One test, in a process of its own: it may hang, and memory is mapped anew. */
+/* One test, in a separate process: it may hang, and memory is mapped anew. */
 static bool run_test(void)
 {
 	pid_t worker;
@@ -217,7 +213,7 @@ static bool run_test(void)
 	return right;
 }
 
-/* Huge pages for one memory. Without root there are none, which is no error. */
+/* Huge pages for one arena. Without root there are none, which is not an error. */
 static long set_huge_pages(long count)
 {
 	FILE *file = fopen("/proc/sys/vm/nr_hugepages", "r+");
@@ -311,7 +307,7 @@ static bool probe_compat(void)
 		return true;
 	pid = fork();
 	if (!pid)
-#ifdef __x86_64__
+#ifdef HAVE_MACHINE_COMPAT_CALL
 		_exit(set_compat_list(0) != 0);
 #else
 		_exit(1);

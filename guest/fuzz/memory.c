@@ -12,7 +12,7 @@
 
 struct memory memories[KINDS];
 
-/* The low views, one after the other. Neither 2^30 nor its multiples are here. */
+/* The low views, one after the other. They contain no multiple of 2^30. */
 static uintptr_t next_low = 0x50000000;
 
 /* A free range, with pages before and behind it that cannot be accessed */
@@ -164,7 +164,7 @@ void create_memories(void)
 			memory->usable = map_file(memory,
 						  memfd_create("fuzz", MFD_HUGETLB),
 						  HUGE_PAGE);
-			/* A mapping without pages behind it would end us. */
+			/* A mapping without pages would kill this process. */
 			if (memory->usable &&
 			    madvise(memory->control, ARENA_SIZE,
 				    23 /* MADV_POPULATE_WRITE */))

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What is promised: a list is walked in the image, as a kernel has to walk it. */
+/* The promises: a list is walked in the image as the kernel must walk it. */
 #include "fuzz.h"
 
 /* The number of entries with nothing to mark that end a list */
 #define TRIES		2048
 
 /*
- * Where in memory an address is, for an access of @size bytes; false if the
- * victim has no such right there.
+ * The place of an address in memory, for an access of @size bytes; false if the victim
+ * may not access it.
  */
 static bool reachable(__u64 address, __u32 size, bool write, __u32 *at)
 {
@@ -61,7 +61,7 @@ static void promise_wakeup(__u32 at, int least)
 	}
 }
 
-/* The word of a lock that is listed. Returns whether it was one to be marked. */
+/* The word of a listed lock. Returns whether it is to be marked. */
 static bool promise_lock(__u64 address, bool pi, __u32 tid)
 {
 	__u32 at, word;
@@ -95,8 +95,8 @@ static void promise_pending(__u64 address, bool pi, __u32 tid)
 	if (pi || (!scene.memory->shared && !reachable(address, 4, true, &at)))
 		return;
 	/*
-	 * If the owner dies at the same time, either it wakes, or its word is
-	 * marked already and has no owner any more.
+	 * If the owner dies at the same time, either its exit wakes, or its word is marked
+	 * already and has no owner any more.
 	 */
 	if (word & FUTEX_WAITERS && together() &&
 	    (owner == job->tids[0] || owner == job->tids[1] ||

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How a scene is made: the lists and their locks, waiters, pages that are taken away. */
+/* The construction of a scene: lists and locks, waiters, pages that are taken away. */
 #include "fuzz.h"
 
 #include <signal.h>
@@ -12,7 +12,7 @@ const char * const death_names[DEATHS] = {
 	"group exits", "group killed", "group execs", "group in turn",
 };
 
-/* What the memory was to hold before the death, and what it must hold after it */
+/* The intended contents of the memory before the death, and the required ones after it */
 char *before;
 char *image;
 
@@ -65,7 +65,7 @@ static __u32 some_bits(void)
 	return bits[below(4)];
 }
 
-/* A word that is not for the victim's thread to give away */
+/* A word that the victim's thread does not own */
 static __u32 foreign_word(const struct list *list)
 {
 	switch (below(8)) {
@@ -80,10 +80,10 @@ static __u32 foreign_word(const struct list *list)
 	case 4:
 		return random_bits();
 	case 5:
-		/* Another thread's, if there is one */
+		/* Of another thread, if there is one */
 		return (TID_OF + (list->thread + 1) % scene.threads) | some_bits();
 	case 6:
-		/* Equal to the TID in all bits but one: found after it is known */
+		/* Equal to the TID in all bits but one: set when that is known */
 		return (TID_OF + THREADS_MAX + list->thread) | some_bits();
 	default:
 		return OTHER_TID | some_bits();
@@ -110,7 +110,7 @@ static __u32 lock_word(const struct list *list)
 	}
 }
 
-/* Where the entry, or the word, of a lock is in memory */
+/* The place of the entry, or of the word, of a lock in memory */
 static __u32 entry_at(const struct list *list, __u32 index)
 {
 	return list->base + index * list->stride + list->entry;
@@ -145,7 +145,7 @@ static __u32 random_index(const struct list *list)
 	return below(list->length + list->spare);
 }
 
-/* A pointer that should not be there, for @list */
+/* An invalid pointer, for @list */
 static __u64 wrong_pointer(const struct list *list)
 {
 	const struct list *other = random_list();
@@ -160,10 +160,10 @@ static __u64 wrong_pointer(const struct list *list)
 	case 2:
 		return below(page_size);
 	case 3:
-		/* Where x86 maps all memory */
+		/* The direct map of x86 */
 		return list->compat ? 0xfffff000U : 0xffff888000001000ULL;
 	case 4:
-		/* Where x86 has its kernel's text */
+		/* The kernel text of x86 */
 		return list->compat ? 0xffffe000U + below(8192) : 0xffffffff81000000ULL;
 	case 5:
 		return list->compat ? 0xfffffffcU : 0x0123456789abcdefULL;
@@ -174,10 +174,10 @@ static __u64 wrong_pointer(const struct list *list)
 	case 8:
 		return list->compat ? 0xffffff00U : 0xffffffffffffffffULL - below(16);
 	case 9:
-		/* The page before */
+		/* The page before the memory */
 		return view_address(view, 0) - 1 - below(64);
 	case 10:
-		/* The last bytes, and past the last */
+		/* The last bytes, and behind them */
 		return view_address(view, ARENA_SIZE) - below(32);
 	case 11:
 		/* Anywhere */
@@ -189,7 +189,7 @@ static __u64 wrong_pointer(const struct list *list)
 		return view_address(view, below(scene.used / page_size + 1) *
 				    page_size + page_size - between(1, 8));
 	case 14:
-		/* The head: an end that comes too early, or is none */
+		/* The head: the end of the list too early, or no end */
 		return view_address(view, list->head);
 	case 15:
 		return view_address(LOW, other->head);
@@ -199,12 +199,12 @@ static __u64 wrong_pointer(const struct list *list)
 		return entry_address(list, random_index(list)) | 1;
 	case 18:
 	case 19:
-		/* A list of the same kind grows together with this one */
+		/* This list continues in another one of the same kind */
 		if (other->compat == list->compat)
 			return view_address(LOW, entry_at(other, random_index(other)));
 		return list->registered;
 	default:
-		/* A cycle, or a way past some of the locks */
+		/* A cycle, or a link that skips some locks */
 		return entry_address(list, random_index(list));
 	}
 }
@@ -222,14 +222,14 @@ static __u64 wrong_offset(const struct list *list)
 	case 1:
 		return list->offset - between(1, 3);
 	case 2:
-		/* As a lock at NULL would need it */
+		/* The link of a lock at NULL */
 		return view_address(LOW, word_at(list, 0));
 	default:
 		return far[below(ARRAY_SIZE(far))] + 4 * below(2);
 	}
 }
 
-/* How the locks of a list lie, and that there is room for them */
+/* The places of the locks of a list, and a check for room */
 static void lay_out(struct list *list, __u32 room)
 {
 	__u32 size = width(list), slots, i;
@@ -261,7 +261,7 @@ static void lay_out(struct list *list, __u32 room)
 	/* The entries in one place and the words in another */
 	if (percent(15))
 		list->word += slots * list->stride;
-	/* One lies on the other */
+	/* One overlaps the other */
 	else if (percent(3) && !together())
 		list->word = list->entry + (list->compat ? 0 : 4 * below(2));
 
@@ -294,7 +294,7 @@ static void lay_out(struct list *list, __u32 room)
 					list->head);
 }
 
-/* Fill what no list uses with words that must stay: the victim's TID for one */
+/* Fill memory that no list uses with words that must not change, such as the victim's TID */
 static void fill_gaps(void)
 {
 	__u32 words = scene.used / 4, i;
@@ -356,7 +356,7 @@ static void fill_list(struct list *list)
 			order[with] = swap;
 		}
 	}
-	/* The end is the end with bit 0 as well. */
+	/* The end with bit 0 set is still the end. */
 	next = list->registered | percent(5);
 	for (i = list->length; i > 0; i--) {
 		put_pointer(list->compat, entry_at(list, order[i - 1]), next);
@@ -366,7 +366,7 @@ static void fill_list(struct list *list)
 	if (percent(6)) {
 		offset = wrong_offset(list);
 		scene.breaks++;
-		/* A TID where the offset leads to, though it is misaligned */
+		/* A TID at the misaligned address that the offset leads to */
 		if (offset - list->offset + 3 <= 6 && offset % 4)
 			for (i = 0; i < list->length && i < EXPLICIT_MAX / 2; i++)
 				put_explicit(word_at(list, i) + offset - list->offset,
@@ -392,7 +392,7 @@ static void add_pending(struct list *list)
 		break;
 	case 2:
 	case 3:
-		/* Off the list, at any moment of locking and unlocking */
+		/* Not on the list, at any moment of locking and unlocking */
 		index = list->length + below(list->spare);
 		pending = entry_address(list, index) | percent(15);
 		if (percent(60))
@@ -463,7 +463,7 @@ static void add_spots(void)
 		at = word_at(list, random_index(list));
 		if (percent(10))
 			at = below(scene.used - 4);
-		/* The pending one, of interest in particular */
+		/* The pending one, more often than others */
 		pending = get_pointer(list->compat, image,
 				      list->head + 2 * width(list));
 		pending = (pending & ~1ULL) - view_address(list->entry_view, 0) -
@@ -483,7 +483,7 @@ static void add_spots(void)
 		spot->waiters = between(1, SPOT_WAITERS);
 		spot->least = 0;
 		spot->most = 0;
-		/* Mostly one that can be woken: by a lock of the thread */
+		/* Mostly one that the exit wakes: at a lock of the thread */
 		if (percent(50))
 			put_word(image, at, (TID_OF + list->thread) | FUTEX_WAITERS);
 	}
@@ -500,7 +500,7 @@ static void choose_death(void)
 	static const int signals[] = { SIGKILL, SIGKILL, SIGTERM, SIGALRM };
 
 	scene.death = deaths[below(ARRAY_SIZE(deaths))];
-	/* It takes long, and so is not to happen often */
+	/* It is slow, and so rare */
 	if (percent(4))
 		scene.death = percent(60) ? PROCESS_EXEC : GROUP_EXEC;
 	scene.signal = signals[below(4)];
@@ -546,7 +546,7 @@ void make_scene(void)
 			lists = 2;
 		if (!has_compat)
 			lists = 1;
-		/* One list alone may be a long one. */
+		/* Only one list may be long. */
 		if (scene.threads == 1 && lists != 3)
 			room *= LISTS_MAX;
 		if (lists & 1)

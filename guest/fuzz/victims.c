@@ -14,7 +14,7 @@
 
 #define STACK_SIZE	32768
 
-/* Not every thread here has an errno of its own: none of them may look at it. */
+/* Not every thread here has an errno of its own: none of them may use it. */
 long futex_call(void *word, int operation, __u32 value, long value2, void *word2)
 {
 	return syscall(SYS_futex, word, operation, value, value2, word2, 0);
@@ -24,7 +24,7 @@ static max_align_t stacks[THREADS_MAX][STACK_SIZE / sizeof(max_align_t)];
 
 char *stack_of(int thread)
 {
-#ifdef __hppa__
+#ifdef STACK_GROWS_UP
 	return (char *)stacks[thread];
 #else
 	return (char *)&stacks[thread + 1];
@@ -54,7 +54,7 @@ void fill_in(char *memory)
 	}
 	for (i = 0; i < (__u32)scene.nr_explicits; i++) {
 		thread = scene.explicits[i].word - TID_OF;
-		/* An aligned word may have been written over it later. */
+		/* An aligned word may have overwritten it later. */
 		if (get_word(memory, scene.explicits[i].at) == scene.explicits[i].word)
 			put_word(memory, scene.explicits[i].at, job->tids[thread]);
 	}
@@ -92,14 +92,9 @@ static void make_trouble(void)
 
 long set_compat_list(__u64 head)
 {
-#if defined(__x86_64__)
-	long result;
-
+#ifdef HAVE_MACHINE_COMPAT_CALL
 	/* set_robust_list() of the 32-bit system call table */
-	asm volatile("int $0x80" : "=a" (result)
-		     : "a" (311L), "b" (head & UINT32_MAX), "c" (12L)
-		     : "r8", "r9", "r10", "r11", "memory");
-	return result;
+	return machine_compat_call(311, head & UINT32_MAX, 12);
 #else
 	return syscall(SYS_set_robust_list, (uintptr_t)head, 12);
 #endif

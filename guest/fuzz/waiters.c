@@ -64,7 +64,7 @@ bool place_waiters(void)
 	return true;
 }
 
-/* Requeue the waiters that still sleep. Is their number right for each word? */
+/* Requeue the waiters that still sleep. Returns whether their number is right for each word. */
 bool check_waiters(void)
 {
 	double end = now_seconds() + limit / 2;

@@ -18,7 +18,7 @@
 /* How many failures of each test are reported in detail. */
 #define DETAILS_MAX	5
 
-/* The members are busy so long, in milliseconds, before all have to pause. */
+/* The time in milliseconds between two pauses. */
 #define ROUND		1000
 
 struct member {
@@ -46,10 +46,10 @@ static struct crowd *crowd;
 static uint64_t random_state;
 static unsigned long long seed;
 
-/* What a member does not inherit when it starts its own children. */
+/* Not inherited by the children that a member starts. */
 static pid_t own_children[MEMBERS_MAX + 1];
 
-/* Neither the C library's nor the kernel's: a seed gives the same everywhere. */
+/* Independent of the C library, so that a seed has the same effect with each. */
 unsigned int any_below(unsigned int limit)
 {
 	random_state ^= random_state << 13;
@@ -93,8 +93,8 @@ static int any_failure(void)
 }
 
 /*
- * Reap one dead child. Its number is given up before it is reaped, while no
- * other process can have it: see kill_random_member().
+ * Reap one dead child. Its PID is cleared before it is reaped, while no other process
+ * can have it: see kill_random_member().
  */
 static int reap_one(void)
 {
@@ -132,7 +132,7 @@ static int open_member(int member)
 	pid_t pid = crowd->members[member].pid;
 	int fd = pid ? syscall(SYS_pidfd_open, pid, 0) : -1;
 
-	/* If it still has this number, no other process had it meanwhile. */
+	/* If it still has this PID, no other process had it meanwhile. */
 	if (fd >= 0 && crowd->members[member].pid != pid) {
 		close(fd);
 		return -1;
@@ -180,7 +180,7 @@ static void restart_children(void)
 		pid = fork();
 		if (!pid)
 			live(i, parent);
-		/* No memory now: there may be some when others have died. */
+		/* No memory now; there may be when others have died. */
 		if (pid > 0)
 			own_children[i] = pid;
 	}
@@ -226,7 +226,7 @@ static void live(int member, pid_t parent)
 	_exit(0);
 }
 
-/* Run something in a child, with a time limit. False if it did not come to an end. */
+/* Run a function in a child, with a time limit. False if it did not end. */
 static int run_aside(void (*what)(int), int argument)
 {
 	long long end = now_ms() + time_limit * 1000;
@@ -262,14 +262,14 @@ static void run_check(int unused)
 
 static void report_late(int member)
 {
-	struct member *who = &crowd->members[member];
+	struct member *late = &crowd->members[member];
 	char state;
 
 	if (!fail(IN_TIME))
 		return;
-	state = task_state(who->pid);
+	state = task_state(late->pid);
 	diag("member %d, process %d, state %c, has been at one step for %.1f s",
-	     member, who->pid, state ? state : '?', (now_ms() - who->since) / 1000.0);
+	     member, late->pid, state ? state : '?', (now_ms() - late->since) / 1000.0);
 	if (work->explain)
 		work->explain(member);
 }
@@ -296,7 +296,7 @@ static int all_pause(void)
 	return 1;
 }
 
-/* False if a member does not get on, or if the crowd does not come to rest. */
+/* False if a member makes no progress, or if the crowd does not pause. */
 static int wait_for(int (*condition)(void), long long limit)
 {
 	long long end = now_ms() + limit;
@@ -324,7 +324,7 @@ static int wait_for(int (*condition)(void), long long limit)
 	return 1;
 }
 
-/* Ends all members, those included that have lost their parents. */
+/* Ends all members, including orphans. */
 static void end_crowd(void)
 {
 	/* A member that found a failure may be about to report it. */
@@ -376,7 +376,7 @@ static int report(const char *obstacle)
 		count++;
 	printf("TAP version 14\n1..%d\n", count);
 	for (int i = 0; i < count; i++) {
-		/* What is judged in a pause was not judged where there was none. */
+		/* Without a pause, its checks were not made. */
 		int bad = obstacle || crowd->failures[i] || (i != IN_TIME && !crowd->pauses);
 
 		failed += bad;
@@ -428,7 +428,7 @@ int crowd_main(const struct work *what, int argc, char **argv)
 	diag("%lu kills, %lu deaths, %llu steps, %d pauses", crowd->kills,
 	     crowd->deaths, steps, crowd->pauses);
 	if (work->nudge)
-		diag("%d times those who waited long were woken from outside", crowd->nudges);
+		diag("%d times members that waited long were woken by the root", crowd->nudges);
 	if (work->summarize)
 		work->summarize();
 	if (!crowd->deaths || !steps || !crowd->pauses)

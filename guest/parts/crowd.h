@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A crowd of processes that work on something shared and kill each other at
- * random: what killtree.c and the programs of clients/ have in common.
+ * A crowd of processes that work on shared data and kill each other at random: the common
+ * part of killtree.c and the programs of clients/.
  *
- * The processes form a tree. Each one starts its children anew when they were
- * killed, so that there are always as many, and a killed parent takes all its
- * descendants along: they die at one moment, wherever they are. The root is no
- * member and is not killed; it watches.
+ * The processes form a tree. Each one restarts its children when they were killed, so that
+ * their number is constant, and a killed parent takes all its descendants along: they die at
+ * the same moment, in any state. The root is not a member and is not killed; it watches.
  *
- * At intervals all members pause: none begins a step, each has to end the step
- * that it began, and the root checks the result. This is also how a lost wakeup
- * shows: while all are busy, the next unlock wakes the sleeper after all.
+ * At intervals all members pause: none begins a step, each has to end the current step, and
+ * the root checks the result. Only so does a lost wakeup become visible: while all are busy,
+ * the next unlock wakes the sleeping member.
  *
  * usage: PROGRAM [SECONDS [SEED [TIME_LIMIT]]]
  *
- *	SECONDS   how long they may go on (10)
- *	SEED      of all that is random but the scheduler
+ *	SECONDS   duration of the work (10)
+ *	SEED      of all that is random except the scheduler
  *	TIME_LIMIT  seconds that a single step may take (20)
  *
  * The output is KTAP. The exit status is 0 if every test passed, else 1.
@@ -38,20 +37,19 @@ struct work {
 	int children;		/* of each member, and of the root */
 	/* The names of the tests, and NULL. The first two are judged here. */
 	const char *tests[TESTS_MAX + 1];
-	/* In the root, before any member exists. NULL, or why it cannot be. */
+	/* In the root, before any member exists. NULL, or why it failed. */
 	const char *(*prepare)(void);
-	/* In each member, once: what it must open itself. */
+	/* In each member, once: open what it cannot inherit. */
 	void (*enter)(void);
-	/* In each member, again and again: one piece of work. */
+	/* In each member, repeatedly: one piece of work. */
 	void (*step)(void);
-	/* In a child of the root while all pause: whether all is as it should be. */
+	/* In a child of the root while all pause: check the data. */
 	void (*check)(void);
-	/* What there is to say of a member that does not get on. */
+	/* Describe a member that makes no progress. */
 	void (*explain)(int member);
 	/*
-	 * In a child of the root when a member does not get on: what lets it go on
-	 * if all that was lost is a wakeup. Only where the C library itself is known
-	 * to lose one; else NULL.
+	 * In a child of the root when a member makes no progress: continue it if only a wakeup
+	 * was lost. Only for a C library that is known to lose one; else NULL.
 	 */
 	void (*nudge)(int member);
 	/* After the last check: figures. */
@@ -60,12 +58,12 @@ struct work {
 
 /* The tests that every crowd has. */
 enum {
-	IN_TIME,		/* every step came to its end within the time limit */
+	IN_TIME,		/* every step ended within the time limit */
 	DIED,			/* members were killed, and worked */
 	FIRST_OWN_TEST,
 };
 
-/* Which member this process is, 0 for the root */
+/* The number of this member, 0 for the root */
 extern int me;
 
 /* Seconds that a single step may take */

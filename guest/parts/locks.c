@@ -26,10 +26,10 @@ struct waiter {
 	struct slot *slot;
 	enum kind kind;
 	volatile pid_t tid;
-	volatile unsigned int found;	/* what it found in a PI futex */
+	volatile unsigned int found;	/* the word that it found in a PI futex */
 };
 
-/* The lists that a test makes, one after the other. */
+/* The area of the current test. */
 static struct {
 	char *memory;
 	size_t size;
@@ -106,7 +106,7 @@ static enum kind kind_of(int number)
 		return OTHER_OWNER;
 	if (number % 512 == 113)
 		return PI;
-	/* Neighbours, as their wakeups are made together. */
+	/* Adjacent ones, as their wakeups are made together. */
 	return number % area.waiting < 2 || number == area.locks - 1 ? AWAITED : PLAIN;
 }
 
@@ -207,7 +207,7 @@ static struct waiter *waiter_of(struct slot *slot)
 
 /*
  * The kernel makes the waiter of a PI futex its owner, whether or not the walk could
- * reach the word. The waiter has written down what it found.
+ * reach the word. The waiter has recorded the word.
  */
 static int pi_word_is_right(struct slot *slot)
 {
@@ -233,7 +233,7 @@ static void judge_plain_word(int number, pid_t owner, struct outcome *outcome)
 	if (value == marked) {
 		outcome->marked++;
 		outcome->waiters += kind_of(number) == AWAITED;
-		outcome->forgotten += asleep;
+		outcome->not_woken += asleep;
 		if (number == area.locks - 1)
 			outcome->pending_marked = 1;
 		else

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A robust list of thousands of locks, with waiters, and what became of them when
- * their owner is dead: what faults.c and oom.c have in common.
+ * A robust list of thousands of locks, with waiters, and their state after the death of
+ * the owner: the common part of faults.c and oom.c.
  *
- * The locks are bare futex words, so that no C library stands between them and the
- * kernel. Some of them have a waiter, a thread of this process; a few are PI
+ * The locks are plain futex words, so that no C library is involved. Some of them have a waiter, a thread of this process; a few are PI
  * futexes; a few have the TID of another task and must stay as they are; the
  * last one is not on the list but in list_op_pending.
  *
- * Whether a waiter was woken is not a matter of time: once the owner is reaped,
- * only this program makes wakeups, and FUTEX_WAKE returns how many waiters it
- * woke. These are the ones that the exit did not wake.
+ * Whether a waiter was woken does not depend on timing: once the owner is reaped, only
+ * this program makes wakeups, and FUTEX_WAKE returns the number of waiters that it woke.
+ * These are the ones that the exit did not wake.
  */
 #ifndef LOCKS_H
 #define LOCKS_H
@@ -33,17 +32,17 @@ struct slot {
 	volatile unsigned int word;
 };
 
-/* What the death left. */
+/* The state after the death. */
 struct outcome {
-	int marked;		/* words that are marked as they should be */
-	int unmarked;		/* words that are as before */
-	int wrong;		/* words that hold anything else */
+	int marked;		/* words that are marked correctly */
+	int unmarked;		/* words that are unchanged */
+	int wrong;		/* words with any other value */
 	int pi;			/* PI futexes that went to their waiter */
 	int first_unmarked;	/* the first place in the list that is, or INT_MAX */
 	int last_marked;	/* the last place in the list that is marked */
 	int pending_marked;
 	int waiters;		/* of words that are marked */
-	int forgotten;		/* those of them that still sleep */
+	int not_woken;		/* those of them that still sleep */
 };
 
 /* As bail_out(), and no process of the group is left behind. */

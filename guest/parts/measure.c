@@ -38,7 +38,7 @@ bool set_priority(int priority)
 #ifdef __GLIBC__
 	return !sched_setscheduler(0, policy, &parameter);
 #else
-	/* The function of musl fails: POSIX means a process, and Linux a thread. */
+	/* The function of musl fails: POSIX has a scheduler for a process, Linux for a thread. */
 	return !syscall(SYS_sched_setscheduler, 0, policy, &parameter);
 #endif
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the programs share that measure costs: real-time priorities, one CPU, a clock, and
- * a table like that of robust_bench. It needs no header of the kernel, so that any C
- * library will do.
+ * The common part of the programs that measure costs: real-time priorities, one CPU, a
+ * clock, and a table like that of robust_bench. It needs no header of the kernel, so that it
+ * works with any C library.
  */
 #ifndef MEASURE_H
 #define MEASURE_H
 
 #include <stdbool.h>
 
-/* Single runs, each of which is short enough to escape most timer interrupts */
+/* Single runs, each short enough that most have no timer interrupt */
 #define MANY_RUNS	101
 
 /* The quarters are where the middle half of the runs begins and ends. */
@@ -30,7 +30,7 @@ bool set_priority(int priority);
 /* Sorts @values. */
 struct result summary(double *values, int count);
 
-/* Every figure less @less, divided by @divisor. */
+/* Each figure minus @less, divided by @divisor. */
 struct result reduce(struct result result, double less, double divisor);
 
 /* One line of the table. */
@@ -39,7 +39,7 @@ void print_result(const char *measurement, const char *variant, long n, const ch
 
 /*
  * Take the first CPU and real-time priority 2, and print the head of the table: the
- * kernel, its clock source, the columns. @about is one more word on what is measured.
+ * kernel, its clock source, the columns. @about is a further description.
  */
 void measure_begin(const char *about);
 

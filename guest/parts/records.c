@@ -10,9 +10,9 @@
 
 #define RECORDS		4	/* of a transaction, beside the one that is shared */
 
-/* So many transactions of a writer are kept; an older one is removed by a new. */
+/* Number of transactions of a writer that are kept; a new one removes the oldest. */
 #define KEPT		512
-/* Between two pauses a writer makes no more than the log has room for. */
+/* Between two pauses a writer makes at most as many as the log has room for. */
 #define LOG_ROOM	(2 * KEPT)
 
 enum {
@@ -38,7 +38,7 @@ static struct {
 		volatile int inside;
 		volatile unsigned int died_inside;
 	} writers[WRITERS + 1];
-	/* What the shared record should say of those that are checked. */
+	/* The value that the shared record should have for the checked ones. */
 	volatile unsigned long long total;
 } *book;
 
@@ -64,7 +64,7 @@ int make_value(const struct key *key, unsigned char *value)
 	return length;
 }
 
-/* Ends the test: after an error of the database there is no going on. */
+/* Ends the test: after an error of the database it cannot continue. */
 #define must_succeed(test, what, error)					\
 do {									\
 	const char *error_text = (error);				\
@@ -123,7 +123,7 @@ static const char *put_total(unsigned long long total)
 	return store->put(&shared, (unsigned char *)&total, sizeof(total));
 }
 
-/* True if the record is there. What is there must be right. */
+/* True if the record exists. Its contents must be right. */
 static int look_up(const struct key *key)
 {
 	unsigned char value[VALUE_MAX], wanted[VALUE_MAX];
@@ -170,7 +170,7 @@ static void write_some(void)
 	book->writers[me].inside = 0;
 }
 
-/* What another writer has logged as done, a reader finds. */
+/* A reader finds all that another writer has logged as done. */
 static void read_some(void)
 {
 	struct key key = { .writer = 1 + any_below(WRITERS) };
@@ -179,7 +179,7 @@ static void read_some(void)
 
 	if (last < 2)
 		return;
-	/* The oldest may be removed meanwhile: not the last few. */
+	/* The oldest may be removed meanwhile, but not the latest. */
 	key.number = last - any_below(last < KEPT / 2 ? last - 1 : KEPT / 2);
 	key.record = any_below(RECORDS);
 	done = *state_of_transaction(key.writer, key.number) == DONE;
@@ -215,7 +215,7 @@ static void enter(void)
 	must_succeed(WRITERS_GO_ON, "open", store->open());
 }
 
-/* How many records of a transaction are there. */
+/* The number of existing records of a transaction. */
 static int count_records(int writer, uint32_t number)
 {
 	struct key key = { .writer = writer, .number = number };
@@ -236,7 +236,7 @@ static void check_writer(int writer)
 	for (; number <= last; number++) {
 		volatile unsigned char *state = state_of_transaction(writer, number);
 		int fresh = number > book->writers[writer].checked;
-		/* One that was rolled back removed nothing, too. */
+		/* One that was rolled back has removed nothing either. */
 		int found = number + KEPT > last ? count_records(writer, number) : -1;
 
 		if (found > 0 && found < RECORDS)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The other processes: they hold the lock, take it, wait; and how long is waited for them. */
+/* The other processes: they hold the lock, take it, wait; and their time limits. */
 #define _GNU_SOURCE
 #include "step.h"
 
@@ -12,13 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Seconds: if all sleep for so long, they will for ever; one look takes no longer. */
+/* Seconds: if all sleep for this long, they do not wake up; one check takes no longer. */
 #define QUIET 0.1
 #define LOOK_MAX 0.01
 
 /*
- * The other processes. This one holds no lock when they begin: it would be on their
- * lists too, with a C library that does not empty them in a fork.
+ * The other processes. This one holds no lock when they start: it would be on their
+ * lists as well, with a C library that does not empty them in a fork.
  */
 
 volatile unsigned int *lock_word(void)
@@ -26,7 +26,7 @@ volatile unsigned int *lock_word(void)
 	return (volatile unsigned int *)((char *)&stage->mutex + WORD_PLACE);
 }
 
-/* How many tasks sleep on the word: as many as can be moved to where they are. */
+/* The number of tasks that sleep on the word: as many as can be requeued to it. */
 int sleepers(void)
 {
 	volatile unsigned int *word = lock_word();
@@ -127,16 +127,16 @@ char state_of(pid_t pid)
 	return letter;
 }
 
-/* Whether the process comes no further by itself. */
+/* Whether the process makes no progress by itself. */
 static bool rests(const struct claim *claim)
 {
 	return !claim->pid || claim->done || strchr("SZ", state_of(claim->pid));
 }
 
 /*
- * Whether to stop waiting: all processes rest, so that none is left to
- * wake another; or the time is over. A process that was woken but gets no CPU
- * does not rest, so a busy machine is not taken for a hang.
+ * Whether to stop waiting: all processes sleep, so that none can wake another; or the
+ * limit has expired. A process that was woken but gets no CPU does not sleep, so a busy
+ * machine is not taken for a hang.
  */
 bool no_progress(struct waiting *waiting)
 {
@@ -154,7 +154,7 @@ bool no_progress(struct waiting *waiting)
 	return waiting->rested > QUIET || waiting->waited > time_limit_max;
 }
 
-/* Whether both come to their end; they may be the same. */
+/* Whether both end; they may be the same. */
 bool finish(struct claim *one, struct claim *other)
 {
 	struct waiting waiting = {};

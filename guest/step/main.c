@@ -2,30 +2,28 @@
 /*
  * Kill a thread at every instruction of the C library's robust mutexes.
  *
- * For each function below, and for n = 0, 1, 2, ... until the function has come
- * to its end: a fresh victim is stepped through n instructions and killed by
- * SIGKILL. Two others take the lock, one that already sleeps on it where there
- * is something to sleep on, and one that comes after the death. Each must get
- * it, by 0 or EOWNERDEAD. Two accounts hold 100 together, and the victim moves
- * 40 from one to the other: with 0 a process must find 100. If not, it sees
- * inconsistent data, and the output counts it so.
+ * For each function below, and for n = 0, 1, 2, ... until the function has returned: a new
+ * victim is stepped through n instructions and killed by SIGKILL. Two other processes take
+ * the lock, one that already sleeps on it if there is something to sleep on, and one that
+ * starts after the death. Each must get it, with 0 or EOWNERDEAD. Two accounts hold 100
+ * together, and the victim moves 40 from one to the other: with 0 a process must find 100.
+ * If not, it sees inconsistent data, and the output counts it as that.
  *
- * A step into a system call that sleeps ends when another process does what the
- * victim waits for. Once for each such call the victim is killed asleep.
+ * A step into a system call that sleeps ends when another process makes the wakeup. Once
+ * for each such call the victim is killed asleep.
  *
- * If all processes that are left sleep, none gets the lock any more. Then the
- * question is what caused that. What the kernel has to do follows from three
- * things in the victim's memory at its last moment: the word, list_op_pending,
- * and whether the mutex is on the list. It must mark the word if that has the
- * victim's TID and one of the two leads to it, and wake one waiter if the word
- * had FUTEX_WAITERS; it must wake one waiter if the mutex is pending with a
- * word that has no TID, or another TID and no FUTEX_WAITERS. If it did all
- * that, the C library has left the lock in a state out of which nothing leads.
- * That is a hole of the library and no failure: it is counted by itself and
- * shown with the instruction. All else is a hang, and a failure.
+ * If all remaining processes sleep, none gets the lock any more. The cause is determined
+ * by what the kernel has to do, which follows from three values in the victim's memory at
+ * its last moment: the word, list_op_pending, and whether the mutex is on the list. It must
+ * mark the word if that has the victim's TID and one of the two leads to it, and wake one
+ * waiter if the word had FUTEX_WAITERS; it must wake one waiter if the mutex is pending with
+ * a word that has no TID, or another TID and no FUTEX_WAITERS. If it did all that, the C
+ * library has left the lock in a state that no kernel can resolve. That is a hole of the
+ * library and not a failure: holes are counted separately and shown with the instruction.
+ * Anything else is a hang, and a failure.
  *
- * A condition variable has no owner that a kernel could know of. Whether it can
- * still be used after the death is tested as well, and is no failure.
+ * The kernel does not know an owner of a condition variable. Whether it can still be used
+ * after the death is tested as well, and is not a failure.
  *
  * usage: step [STRIDE [TEST [TIME_LIMIT]]]
  *
@@ -49,7 +47,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* So many failures of one test are shown, the others only counted. */
+/* The number of failures of one test that are shown; others are only counted. */
 #define SHOWN_MAX 3
 
 double time_limit_max = 20;
@@ -79,7 +77,7 @@ static int set_stage(void)
 	return error;
 }
 
-/* Whether the kernel has done what it had to. A later claim needs no wakeup. */
+/* Whether the kernel has done all that it must. A later claim needs no wakeup. */
 static bool kernel_was_right(const struct moment *moment, const struct claim *claim)
 {
 	if (moment->must_mark && (*lock_word() & FUTEX_TID_MASK) == moment->tid)
@@ -93,19 +91,19 @@ enum verdict { RIGHT, HOLE, WRONG };
 static enum verdict judge(const struct scenario *scenario, struct claim *claim,
 			  const struct moment *moment, struct tally *tally)
 {
-	const char *who = claim == &stage->early ? "who waited" : "who comes later";
+	const char *waiter = claim == &stage->early ? "the waiter" : "a later waiter";
 	char text[128];
 
 	if (!finish(claim, claim)) {
 		if (kernel_was_right(moment, claim))
 			return HOLE;
-		snprintf(text, sizeof(text), "%s never gets the lock", who);
+		snprintf(text, sizeof(text), "%s never gets the lock", waiter);
 		if (++tally->hangs <= SHOWN_MAX)
 			show(scenario, moment, text);
 		return WRONG;
 	}
 	if (claim->result ? claim->result != EOWNERDEAD : claim->sum != 100) {
-		snprintf(text, sizeof(text), "%s gets %s and finds %d", who,
+		snprintf(text, sizeof(text), "%s gets %s and finds %d", waiter,
 			 claim->result ? strerror(claim->result) : "0", claim->sum);
 		if (++tally->inconsistent <= SHOWN_MAX)
 			show(scenario, moment, text);
@@ -115,8 +113,8 @@ static enum verdict judge(const struct scenario *scenario, struct claim *claim,
 }
 
 /*
- * Wait and signal, a few times: a condition variable may keep its waiters in two
- * groups in turn, and a dead one is in the way not before the second turn.
+ * Wait and signal, a few times: a condition variable may use two groups of waiters
+ * alternately, and a dead waiter blocks only the second use of its group.
  */
 static bool cond_works(void)
 {
@@ -134,7 +132,7 @@ static bool cond_works(void)
 	return fine;
 }
 
-/* Kill after n instructions, or at the end. How many there were; or none, if stuck. */
+/* Kill after n instructions, or at the end. Returns their number; or none, if stuck. */
 static long try_point(const struct scenario *scenario, long n, struct tally *tally)
 {
 	struct moment moment = {};
@@ -146,7 +144,7 @@ static long try_point(const struct scenario *scenario, long n, struct tally *tal
 		start_claim(&stage->late, die_with_lock);
 		waitpid(stage->late.pid, NULL, 0);
 		if ((*lock_word() & FUTEX_TID_MASK) == (unsigned int)stage->late.pid) {
-			printf("# %s: the last owner died, but has the lock still\n",
+			printf("# %s: the last owner is dead, but the word still has its TID\n",
 			       scenario->name);
 			tally->stuck++;
 		}
@@ -187,10 +185,10 @@ static long try_point(const struct scenario *scenario, long n, struct tally *tal
 	if (verdict == WRONG)
 		goto out;
 	if (verdict == HOLE)
-		add_hole(scenario, &moment, "who waited", tally);
+		add_hole(scenario, &moment, "the waiter", tally);
 	start_claim(&stage->late, use_lock);
 	if (judge(scenario, &stage->late, &moment, tally) == HOLE && verdict != HOLE)
-		add_hole(scenario, &moment, "who comes later", tally);
+		add_hole(scenario, &moment, "a later waiter", tally);
 	if (scenario->cond && stage->late.done && !cond_works() && !tally->conds_lost++)
 		show(scenario, &moment, "the condition variable is lost: " LIBRARY
 		     " counts on the dead waiter");
@@ -252,7 +250,7 @@ int main(int argc, char **argv)
 	printf("TAP version 14\n1..%d\n", planned);
 	printf("# " LIBRARY ", %d-bit, every %ld. instruction\n", (int)sizeof(long) * 8, stride);
 	if (refused)
-		printf("# the C library refuses: no robust mutexes on this kernel\n");
+		printf("# the C library has no robust mutexes on this kernel\n");
 	for (scenario = scenarios; scenario->name; scenario++) {
 		if (!strstr(scenario->name, wanted))
 			continue;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the victim does before it is stepped, and what it is stepped through. */
+/* The scenarios: the preparation at full speed, and the function that is stepped. */
 #define _GNU_SOURCE
 #include "step.h"
 
@@ -9,8 +9,8 @@
 struct stage *stage;
 
 /*
- * The functions. Each but trylock, where it fails, begins a payment when it has
- * the lock, so that the death leaves something half done.
+ * The functions. Each, except a trylock that fails, begins a payment when it has the
+ * lock, so that the death leaves inconsistent data.
  */
 
 static void nothing(void)
@@ -24,7 +24,7 @@ static void pay_first(void)
 
 static void act_lock(void)
 {
-	/* If the last owner has died: it left nothing half done. */
+	/* If the last owner has died: it left consistent data. */
 	if (pthread_mutex_lock(&stage->mutex) == EOWNERDEAD)
 		pthread_mutex_consistent(&stage->mutex);
 	pay_first();
@@ -91,7 +91,7 @@ static void act_timedwait(void)
 	pay_first();
 }
 
-/* A name that is alone on its line is that of a test which needs robust futexes. */
+/* A name alone on its line is that of a test which needs robust futexes. */
 const struct scenario scenarios[] = {
 	{
 		.name = "step.lock_free",

@@ -1,33 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How a death is shown, with the instruction and its function. */
+/* Print a death, with the instruction and its function. */
 #define _GNU_SOURCE
 #include "step.h"
 
-#include <elf.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What the machine calls its things. */
-#ifdef __x86_64__
-#define ELF_HEADER Elf64_Ehdr
-#define ELF_SECTION Elf64_Shdr
-#define ELF_SYMBOL Elf64_Sym
-#else
-#define ELF_HEADER Elf32_Ehdr
-#define ELF_SECTION Elf32_Shdr
-#define ELF_SYMBOL Elf32_Sym
-#endif
-
-/* An address in words: with the function, as long as the program has symbols. */
+/* The text for an address: with the function, if the program has symbols. */
 static void name_address(unsigned long address, char *text, size_t size)
 {
 	static char *file;
-	ELF_HEADER *header;
-	ELF_SECTION *sections;
-	ELF_SYMBOL *symbol, *end;
+	ElfW(Ehdr) *header;
+	ElfW(Shdr) *sections;
+	ElfW(Sym) *symbol, *end;
 	struct stat stat;
 	int fd, i;
 
@@ -35,10 +24,10 @@ static void name_address(unsigned long address, char *text, size_t size)
 	if (!file) {
 		fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 		if (fd < 0 || fstat(fd, &stat))
-			bail_out("cannot read this program itself");
+			bail_out("cannot read the file of this program");
 		file = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (file == MAP_FAILED)
-			bail_out("cannot map this program itself");
+			bail_out("cannot map the file of this program");
 		close(fd);
 	}
 	header = (void *)file;
@@ -65,7 +54,7 @@ void show(const struct scenario *scenario, const struct moment *moment, const ch
 
 	printf("# %s: killed after %ld instructions, ", scenario->name, moment->n);
 	if (code) {
-		/* The victim is a fork: what it executes is at the same place here. */
+		/* The victim is a fork: its code is at the same addresses here. */
 		name_address(moment->instruction, place, sizeof(place));
 		printf("next is %s:", place);
 		for (i = 0; i < 8; i++)
@@ -83,7 +72,7 @@ void show(const struct scenario *scenario, const struct moment *moment, const ch
 	       moment->must_wake ? "wake" : "do nothing");
 }
 
-/* Holes come in rows of instructions, of which the first is shown in full. */
+/* Holes are ranges of instructions, of which the first is shown in full. */
 void end_row(const struct scenario *scenario, const struct tally *tally)
 {
 	char place[128];
@@ -95,7 +84,7 @@ void end_row(const struct scenario *scenario, const struct tally *tally)
 	       tally->hole_end, place);
 }
 
-void add_hole(const struct scenario *scenario, const struct moment *moment, const char *who,
+void add_hole(const struct scenario *scenario, const struct moment *moment, const char *waiter,
 	      struct tally *tally)
 {
 	char text[128];
@@ -103,7 +92,7 @@ void add_hole(const struct scenario *scenario, const struct moment *moment, cons
 	if (!tally->holes || moment->n > tally->hole_end + stride) {
 		end_row(scenario, tally);
 		tally->hole_instruction = 0;
-		snprintf(text, sizeof(text), "a hole in " LIBRARY ": %s never gets the lock", who);
+		snprintf(text, sizeof(text), "a hole in " LIBRARY ": %s never gets the lock", waiter);
 		show(scenario, moment, text);
 	} else {
 		tally->hole_instruction = moment->instruction;

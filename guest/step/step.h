@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the parts of the program step have in common: main.c describes it. */
+/* Declarations for the parts of the program step: main.c describes it. */
 #ifndef STEP_H
 #define STEP_H
 
@@ -9,9 +9,10 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "parts/machine.h"
 #include "parts/util.h"
 
-/* Where the C library has the futex word, and the link to the next, in its mutex. */
+/* The places of the futex word, and of the link to the next, in a mutex of the C library. */
 #ifdef __GLIBC__
 #define LIBRARY "glibc"
 #define WORD_PLACE 0
@@ -27,10 +28,10 @@
 #define FUTEX_WAITERS 0x80000000U
 #define FUTEX_TID_MASK 0x3fffffffU
 
-/* From one look at another process to the next */
+/* From one check of another process to the next */
 #define POLL_NS (100 * 1000)
 
-/* A process that takes the lock, and what came of it. */
+/* A process that takes the lock, and its result. */
 struct claim {
 	pid_t pid;
 	volatile int begun, done, result, sum;
@@ -41,7 +42,7 @@ struct stage {
 	pthread_cond_t cond;
 	struct timespec far;
 	volatile int first, second;	/* the accounts */
-	volatile int ready;		/* what is waited for with the condition variable */
+	volatile int ready;		/* the predicate of the condition variable */
 	volatile int let_go;		/* the holder shall unlock */
 	volatile int over;		/* the victim has left the function */
 	struct claim holder, early, late, waiter, helper;
@@ -49,15 +50,15 @@ struct stage {
 
 struct scenario {
 	const char *name;
-	void (*before)(void);		/* what the victim does at full speed */
-	void (*act)(void);		/* what it is stepped through */
+	void (*before)(void);		/* the part that runs at full speed */
+	void (*act)(void);		/* the function that is stepped */
 	bool held;			/* another process holds it first */
 	bool left;			/* an owner died with the lock before */
 	bool awaited;			/* a waiter before the first step */
 	bool cond;
 };
 
-/* The victim's last moment, and what the kernel has to do after it. */
+/* The victim's last moment, and what the kernel must do after it. */
 struct moment {
 	long n;
 	unsigned long instruction;
@@ -79,7 +80,7 @@ extern struct stage *stage;
 /* The last one has no name. */
 extern const struct scenario scenarios[];
 
-/* main.c: what the options set */
+/* main.c: the options */
 extern double time_limit_max;
 extern long stride;
 
@@ -96,14 +97,14 @@ void start_claim(struct claim *claim, void (*run)(struct claim *claim));
 void kill_and_reap(pid_t *pid);
 void end_claim(struct claim *claim);
 
-/* What they do */
+/* The functions of the processes */
 void hold(struct claim *claim);
 void use_lock(struct claim *claim);
 void die_with_lock(struct claim *claim);
 void use_cond(struct claim *claim);
 void make_ready(struct claim *claim);
 
-/* Time that is waited, but for that in which the whole machine stood still. */
+/* The time waited, without that in which the whole machine was stopped. */
 struct waiting {
 	double last, waited, rested;
 };
@@ -128,7 +129,7 @@ void look(struct moment *moment);
 
 /* show.c */
 void show(const struct scenario *scenario, const struct moment *moment, const char *what);
-void add_hole(const struct scenario *scenario, const struct moment *moment, const char *who,
+void add_hole(const struct scenario *scenario, const struct moment *moment, const char *waiter,
 	      struct tally *tally);
 void end_row(const struct scenario *scenario, const struct tally *tally);
 

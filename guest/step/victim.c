@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The victim: it is stepped through the function, and looked at before it is killed. */
+/* The victim: it is stepped through the function, and examined before it is killed. */
 #define _GNU_SOURCE
 #include "step.h"
 
@@ -15,23 +15,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What the machine calls its things. */
-#ifdef __x86_64__
-#define INSTRUCTION rip
-#else
-#define INSTRUCTION eip
-#endif
-
 /* No process here holds more locks than this. */
 #define LIST_MAX 16
 
 pid_t victim;
 
-/* Where this process, and each fork of it, has the head of its list. */
+/* The head of the list of this process, and of each fork of it. */
 static unsigned long head;
 
 /*
- * The kernel is not asked for the head, as it is what is tested. The link of a
+ * get_robust_list() is not used for the head, as the kernel is under test. The link of a
  * mutex that is alone on the list leads to the head.
  */
 void find_head(void)
@@ -43,15 +36,15 @@ void find_head(void)
 	head = *(unsigned long *)link;
 	if (!head || *(unsigned long *)head != link ||
 	    ((long *)head)[1] != WORD_PLACE - (long)LINK_PLACE) {
-		printf("Bail out! " LIBRARY " has its list elsewhere: fix LINK_PLACE\n");
+		printf("Bail out! " LIBRARY " has another layout: fix LINK_PLACE\n");
 		exit(1);
 	}
 	pthread_mutex_unlock(mutex);
 }
 
 /*
- * Until the victim has stopped; or is seen asleep three times, if it may sleep,
- * or for ever.
+ * Until the victim has stopped, or was found asleep three times if it may sleep; without
+ * limit.
  */
 static enum progress await_stop(bool may_sleep)
 {
@@ -94,7 +87,7 @@ enum progress start_victim(const struct scenario *scenario)
 	return progress;
 }
 
-/* One instruction more. The last one may end asleep. */
+/* One more instruction. The last one may end asleep. */
 enum progress step_on(const struct scenario *scenario, bool last)
 {
 	enum progress progress;
@@ -135,9 +128,9 @@ void look(struct moment *moment)
 
 	moment->word = *lock_word();
 	moment->tid = victim;
-	/* A system call that sleeps is no stop: there is no next instruction. */
+	/* A system call that sleeps does not stop: there is no next instruction. */
 	if (!moment->asleep && !ptrace(PTRACE_GETREGS, victim, NULL, &registers))
-		moment->instruction = registers.INSTRUCTION;
+		moment->instruction = registers.PROGRAM_COUNTER;
 
 	moment->pending = (peek(head + 2 * sizeof(long)) & ~1UL) == link;
 	at = peek(head) & ~1UL;

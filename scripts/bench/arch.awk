@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The table of bench-arch.tsv: for each architecture what has a goal on x86_64, in the
-# series and in the base
+# The table of bench-arch.tsv: for each architecture the measurements that have goals, on
+# the series and on the base
 
 function line(character, width,    text)
 {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# What the tables of bench-report with the base beside the series have in common: reads
-# a file of results. What is before the slash of a unit distinguishes the clock.
+# Common functions of the tables of bench-report that have the base beside the series:
+# read a file of results. The part of a unit before the slash distinguishes the clock.
 
 function line(character, width,    text)
 {
@@ -45,7 +45,7 @@ function difference(row)
 	return sprintf("%+.1f", median["full", row] - median["base", row])
 }
 
-# Where the middle halves of the runs overlap, it may be chance.
+# If the middle halves of the runs overlap, the difference may be random.
 function mark(row)
 {
 	if (!known("full", row) || !known("base", row))

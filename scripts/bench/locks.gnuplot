@@ -6,7 +6,7 @@ width = 1100
 height = 640
 load style
 
-set multiplot layout 1,2 title "Exit of a thread that holds n locks\n{/*0.85 shared memory, list in address order, x86\\_64}" font ',13' offset 0,-0.3
+set multiplot layout 1,2 title "Exit of a thread that holds n locks\n{/*0.85 shared memory, list in address order, ".arch."}" font ',13' offset 0,-0.3
 set xlabel 'locks held'
 set ylabel 'instructions per lock'
 set xrange [0.7:1.5e6]

@@ -6,7 +6,7 @@ width = 800
 height = 640
 load style
 
-set title "Exit of a thread in a process with many mappings\n{/*0.85 one lock held, x86\\_64}" font ',13'
+set title "Exit of a thread in a process with many mappings\n{/*0.85 one lock held, ".arch."}" font ',13'
 set xlabel 'mappings'
 set ylabel 'instructions per exit'
 set xrange [7:45000]

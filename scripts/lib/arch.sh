@@ -9,7 +9,7 @@ load_arch()
 	is_name_in "$1" "$top/scripts/arch" ||
 		die "unknown architecture '$1': there are $(files_in "$top/scripts/arch")"
 	arch=$1
-	# What few of them set.
+	# Defaults of the settings that few architectures need.
 	memory=1G parameters='' untestable='' plugin='' no_programs='' threads=multi bench_qemu=''
 	toolchain='' toolchain_dir=$build/toolchain-$1 kernel_compiler='' make_settings='' no_machine=''
 	libcs='' libc_packages='' clients='' client_packages='' tools='' tool_packages='' steps='' test_flavours=''
@@ -19,11 +19,11 @@ load_arch()
 	kernel_compiler=${kernel_compiler:-${cross}gcc}
 	kernel_dirs=${kernel_dirs:-$kernel_arch}
 	for setting in kernel_arch cross qemu machine console image packages user_compilers config smp; do
-		eval "[ -n \"\${$setting+set}\" ]" || die "scripts/arch/$arch does not set '$setting': see scripts/arch/x86_64"
+		eval "[ -n \"\${$setting+set}\" ]" || die "scripts/arch/$arch does not set '$setting': see 'An architecture' in CONTRIBUTING.md"
 	done
 }
 
-# prepare_arch: what the architecture of load_arch() is built with is there after this.
+# prepare_arch: installs or builds the tools of the architecture of load_arch().
 prepare_arch()
 {
 	# shellcheck disable=SC2086 # a list of words
@@ -96,7 +96,7 @@ load_libc()
 	done
 }
 
-# plugin_option: what makes the compiler use the plugin of scripts/make-plugin.
+# plugin_option: the compiler's option for the plugin of scripts/make-plugin.
 plugin_option()
 {
 	[ -z "$plugin" ] || echo " -fplugin=$build/plugin-$arch.so"
@@ -105,12 +105,12 @@ plugin_option()
 # untestable: the tests that may skip themselves wherever they run, one a line.
 untestable()
 {
-	# A pattern has a star, which is no name of a file here.
+	# A pattern has stars, which must not become names of files.
 	set -f
 	# shellcheck disable=SC2086 # a list of words
 	printf '%s\n' $untestable
 	set +f
-	# No configuration has trace events but of an architecture that asks for them.
+	# Only architectures with this symbol in their configuration have trace events.
 	case $config in
 	*CONFIG_ENABLE_DEFAULT_TRACERS=y*) ;;
 	*) printf '%s\n' 'trace.*' 'trace_lock.*' 'trace_place.*' ;;

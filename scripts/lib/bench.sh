@@ -10,7 +10,7 @@
 # and it takes the kernel long to accept an emulated one as stable.
 bench_append="guest.limit=$(item_value bench limit) tsc=reliable"
 
-# How a guest's clock is described that counts instructions.
+# The description of a clock that counts instructions, for results.
 bench_clock='counts instructions (qemu -icount shift=0,sleep=off), one CPU'
 
 # What scripts/bench-run measures: a file of results for each, bench-PART.tsv.
@@ -28,7 +28,7 @@ bench_rows()
 	bench_lines "$1" | awk -F '\t' 'NF == 10 && $1 != "measurement"'
 }
 
-# bench_comment CONSOLE: what it says of the kernel.
+# bench_comment CONSOLE: what it printed about the kernel.
 bench_comment()
 {
 	bench_lines "$1" | sed -n 's/^# Linux/Linux/p'
@@ -47,7 +47,7 @@ bench_check()
 		}
 	done
 	if grep -v '^\[[^]]*\] |' "$checked" | grep -E 'BUG:|WARNING:|Oops|stall' >&2; then
-		die "the kernel complained during the benchmark: look into $checked"
+		die "the kernel reported an error during the benchmark: see $checked"
 	fi
 	case $(bench_lines "$checked" | sed -n 's/^# clock source: //p' | sed -n 1p) in
 	jiffies | refined-jiffies | acpi_pm)
@@ -57,19 +57,19 @@ bench_check()
 }
 
 # bench_guest FLAVOUR ITEM[,ITEM...] OPTION...: boots a guest with a clock that counts
-# instructions, with console_log and boot_log, and dies unless the items came to their end.
+# instructions, with console_log and boot_log, and dies unless the items succeeded.
 bench_guest()
 {
 	bench_flavour=$1 bench_items=$2
 	shift 2
 	logged "$boot_log" "$top/scripts/boot-guest" "$arch" "$bench_flavour" --icount --run "$bench_items" \
 		--append "$bench_append" --console "$console_log" "$@" ||
-		die "the guest did not come to its end: see $console_log"
+		die "the guest did not finish: see $console_log"
 	# shellcheck disable=SC2046 # a list of words
 	bench_check "$console_log" $(echo "$bench_items" | tr , ' ')
 }
 
-# window_goal: what goal_window says of the architecture; nothing if it is not there.
+# window_goal: the goal of scripts/check-window for this architecture, if there is one.
 window_goal()
 {
 	for pair in $goal_window; do

@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: GPL-2.0
 #
-# Whatever ends a script, it leaves nothing half-written.
+# However a script ends, it leaves nothing half-written.
 
 # What is half-written. An interrupt, an error and a normal end all remove the
 # paths that unfinished() was called with and that were not renamed since.
@@ -17,13 +17,13 @@ unfinished()
 	done
 }
 
-# keep: all that unfinished() was called with is whole now.
+# keep: all that unfinished() was called with is complete.
 keep()
 {
 	unfinished_paths=
 }
 
-# at_exit COMMAND: to be run, besides, whatever ends the script.
+# at_exit COMMAND: run as well, however the script ends.
 at_exit()
 {
 	exit_command=$1
@@ -40,7 +40,7 @@ clean_up()
 interrupted()
 {
 	trap '' INT TERM HUP
-	[ "$outermost" = no ] || echo "$program: interrupted; nothing half-done is left, run it again to go on" >&2
+	[ "$outermost" = no ] || echo "$program: interrupted, nothing incomplete is left: run it again to continue" >&2
 	exit 130
 }
 

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What every script here shares: where things are, errors, --help. The other files of
+# What all scripts share: directories, errors, --help. The other files of
 # scripts/lib/ are sourced from here, but bench.sh; they use variables of each other and
 # of scripts/arch/. To be sourced after `set -eu`:
 #
@@ -44,7 +44,7 @@ case $build in
 /*) ;;
 *) build=$PWD/$build ;;
 esac
-# The kernel's own Makefile cannot build in such a place.
+# The kernel's Makefile cannot build in such a directory.
 case $build in
 *[[:space:]:]*) die "the path '$build' has a space or a colon: clone into another place, or set BUILD" ;;
 esac
@@ -53,7 +53,7 @@ mkdir -p "$logs" || die "cannot create $logs: check its owner, or set BUILD to a
 # shellcheck disable=SC2034 # for the scripts that build
 jobs=${JOBS:-$(nproc)}
 
-# What has a file each: bases, architectures, flavours, items.
+# Bases, architectures, flavours and items have a file each.
 
 # files_in DIRECTORY: the names, for a message.
 files_in()
@@ -61,7 +61,7 @@ files_in()
 	(cd "$1" && echo *)
 }
 
-# is_name_in NAME DIRECTORY: there is such a file, right in there.
+# is_name_in NAME DIRECTORY: whether the directory has such a file.
 is_name_in()
 {
 	case $1 in

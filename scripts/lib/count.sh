@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: GPL-2.0
 #
-# Counting tests. The last line of what has tests is "N passed, N failed, N skipped".
+# Counting tests. The last line of a script that runs tests is "N passed, N failed, N skipped".
 
 passed=0
 failed=0

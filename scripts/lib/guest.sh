@@ -1,16 +1,16 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: GPL-2.0
 #
-# Guests: how they are booted and judged, and what their consoles say.
+# Guests: boot, judge, and read their consoles.
 
-# What a kernel needs that looks for mistakes: it is slower, and takes more memory.
+# For a kernel with runtime checks: it is slower, and takes more memory.
 debug_boot='--memory 2G --append guest.limit=1800 --timeout 5400'
 
 # Of the functions below each takes the options of scripts/boot-guest or those of
-# scripts/judge-console. Variables say where all goes that comes of it:
+# scripts/judge-console. Variables name the files that they write:
 #   console_log   the console
-#   boot_log      what boot-guest says; nothing: here
-#   judge_log     what judge-console says
+#   boot_log      the output of boot-guest; if empty, it is not redirected
+#   judge_log     the output of judge-console
 boot_log=
 boot_pid=
 
@@ -37,7 +37,7 @@ start_guest()
 	at_exit stop_guest
 }
 
-# stop_guest: ends it, as a background process does not get SIGINT from the terminal.
+# stop_guest: ends it. A background process does not get SIGINT from the terminal.
 stop_guest()
 {
 	[ -z "$boot_pid" ] || kill "$boot_pid" 2>/dev/null || :
@@ -79,7 +79,7 @@ guest_kernel()
 	sed -n 's/.*guest: \(Linux .*\), runs .*/\1/p' "$1" | head -n 1
 }
 
-# item_ends CONSOLE: a line for each item that came to its end.
+# item_ends CONSOLE: a line for each item that ended.
 item_ends()
 {
 	sed -n 's/^[^|]*guest: end \([^ ]*\) \([^ ]*\) \(.*\)/\1	exit status \2	\3/p' "$1"

@@ -6,21 +6,21 @@
 #   labels     the setting of scripts/arch/ARCH that has its LABELs: user_compilers, libcs,
 #              clients (those that name it) or steps
 #   lists      where it is run, with each LABEL, or with the first one alone (LIST:first):
-#                basic   with every kernel that a guest can show
+#                basic   with every kernel that a guest can boot
 #                all     with all that a kernel is tested with
-#                brief   the same for slow kernels: the most telling, in half of the time
+#                brief   the same for slow kernels: the most important, in half of the time
 #              "-" if only by a script of its own
 #   flavours   on which kernels: names of scripts/config/, or any; and
 #   order      its place among the others; only with lists
 #   arguments  what follows the LABEL in these lists (nothing)
 #   limit      seconds that scripts/boot-guest allows for it
-#   expects    oom: the kernel may say in the meantime that it has no memory left (nothing)
+#   expects    oom: the kernel may report meanwhile that memory is exhausted (nothing)
 #   tests      its own tests that need robust futexes, for scripts/list-tests; "status" if it
 #              reports none and its exit status counts; "-" if there are none
 #   also       its own tests that scripts/list-tests leaves out
 #
-# The keys tests and also may stand in several lines. scripts/check-scripts compares all
-# this with what it is about.
+# There may be several lines with the keys tests and also. scripts/check-scripts compares
+# the heads with the programs.
 
 # item_value ITEM KEY: what its head says.
 item_value()
@@ -71,14 +71,14 @@ items_in()
 	done | paste -sd ,
 }
 
-# story_items: the story of kill9, and the selftests in each word size.
+# story_items: kill9, and the selftests in each word size.
 story_items()
 {
 	echo "kill9,$(item_labels selftests | sed 's/^/selftests:/' | paste -sd ,)"
 }
 
 # run_limit ITEM[,ITEM...]: the seconds that all of them together are allowed, as --run
-# has them. What is no item is of no concern here: the guest says so.
+# has them. Unknown items are ignored here: the guest reports them.
 run_limit()
 {
 	seconds=0

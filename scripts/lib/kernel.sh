@@ -16,8 +16,8 @@ load_flavour()
 	revision=$(sed -n 's/^# source: *//p' "$top/scripts/config/$flavour")
 	flavour_patch=$(sed -n 's/^# patch: *//p' "$top/scripts/config/$flavour")
 	flavour_packages=$(sed -n 's/^# packages: *//p' "$top/scripts/config/$flavour")
-	# The configuration has the version of pahole, wherever there is one, and each file
-	# depends on it: none, but for the flavours that it is installed for.
+	# The configuration has the version of pahole, if that is installed, and each file
+	# depends on it. So only the flavours that need pahole see it.
 	case " $flavour_packages " in
 	*' dwarves '*) pahole=pahole ;;
 	*) pahole=none ;;
@@ -33,7 +33,7 @@ load_flavour()
 	[ -z "$flavour_patch" ] || source=$build/source-$flavour
 }
 
-# has_config SYMBOL: the kernel that is built as this flavour of this architecture does.
+# has_config SYMBOL: whether the kernel of this flavour and architecture has it.
 has_config()
 {
 	grep -q "^CONFIG_$1=y" "$build/kernel-$arch-$flavour/.config"
@@ -42,7 +42,7 @@ has_config()
 # kernel_make SOURCE OUTPUT ARGUMENT...: the kernel's make, for the architecture of
 # load_arch(). Every tree is built by way of one link, build/tree, so that all of
 # them have the same path: what is compiled for one kernel is found in the cache by
-# another, wherever the two do not differ. So there is one build at a time.
+# another if the two do not differ. So there is one build at a time.
 kernel_make()
 {
 	kernel_source=$1
@@ -59,12 +59,12 @@ kernel_make()
 	)
 }
 
-# Equal sources give equal binaries, wherever the checkout is: what was compiled
-# in one is found in the cache by another.
+# Equal sources give equal binaries in any checkout: what was compiled in one is
+# found in the cache by another.
 export CCACHE_BASEDIR="$build"
 export CCACHE_NOHASHDIR=1
-# The kernel's build writes the list of headers that ccache needs: no file has to
-# be preprocessed a second time to find out that it is not in the cache.
+# The kernel's build writes the list of headers that ccache needs, so that no file is
+# preprocessed a second time on a cache miss.
 export CCACHE_DEPEND=1
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
 export KBUILD_BUILD_USER=series

@@ -37,7 +37,7 @@ need()
 	[ -z "$missing" ] || install_packages $missing
 }
 
-# need_packages PACKAGE...: the same, for packages that bring no command.
+# need_packages PACKAGE...: the same, for packages without a command.
 need_packages()
 {
 	missing=

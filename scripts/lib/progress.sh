@@ -25,7 +25,7 @@ begin()
 	printf '[%02d:%02d] %s ...\n' $(((step_began - STARTED) / 60)) $(((step_began - STARTED) % 60)) "$*"
 }
 
-# How long the step took, and what came of it.
+# The duration of the step, and its result.
 finish()
 {
 	printf '        %d s%s\n' $(($(now) - step_began)) "${1:+, $1}"

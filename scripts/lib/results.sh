@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 # SPDX-License-Identifier: GPL-2.0
 #
-# The files in results/: each begins with comments that say where it comes from.
+# The files in results/: each begins with comments on its origin.
 
 results=$top/results
 

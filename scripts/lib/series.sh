@@ -7,11 +7,11 @@
 # series is in patches, seen from the top of this checkout.
 base=${BASE:-$(files_in "$top/scripts/base")}
 is_name_in "$base" "$top/scripts/base" ||
-	die "which base is '$base'? set BASE to one of: $(files_in "$top/scripts/base")"
+	die "unknown base '$base': set BASE to one of: $(files_in "$top/scripts/base")"
 patches=patches/$base
 
-# The identity of a kernel tree's contents, uncommitted changes included, what
-# it ignores left out. A copy of the index leaves the tree's own one alone.
+# The identity of a kernel tree's contents, with uncommitted changes and without
+# ignored files. A copy of the index is used, so that that of the tree does not change.
 tree_id()
 {
 	tree_index=$(git -C "$1" rev-parse --absolute-git-dir)/index
@@ -30,14 +30,14 @@ plain_git()
 		git -c advice.detachedHead=false "$@"
 }
 
-# is_work_tree DIR: whether it is one, of a repository that knows it.
+# is_work_tree DIR: whether it is one that its repository lists.
 is_work_tree()
 {
 	[ -e "$1/.git" ] && git -C "$1" rev-parse -q --git-dir >/dev/null 2>&1
 }
 
-# add_work_tree DIR COMMIT: makes DIR a work tree of build/linux. One of a tree that was
-# there before is replaced.
+# add_work_tree DIR COMMIT: makes DIR a work tree of build/linux. A work tree of an
+# earlier build/linux is replaced.
 add_work_tree()
 {
 	rm -rf "$1"
@@ -59,7 +59,7 @@ patches_in()
 	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$1"
 }
 
-# plain_patch PATCH: without what says where its hunks are, in lines, blobs and numbers.
+# plain_patch PATCH: without the positions of its hunks: line numbers, blobs, diffstat.
 plain_patch()
 {
 	awk '
@@ -71,7 +71,7 @@ plain_patch()
 	{ print }' "$1"
 }
 
-# base_release DIRECTORY: what the series in it was exported from, 6.1.192.
+# base_release DIRECTORY: the release that its series was exported from, such as 6.1.192.
 base_release()
 {
 	sed -n '1s/^# exported from Linux \([^ ,]*\).*/\1/p' "$1/series"
@@ -101,7 +101,7 @@ compare_series()
 	return 1
 }
 
-# in_patches TREE: all that the tree has on top of its base, patches/ has too.
+# in_patches TREE: whether patches/ has all that the tree has on top of its base.
 in_patches()
 {
 	[ -f "$top/$patches/series" ] || return 1
