@@ -50,10 +50,11 @@
  *    back continuously. For this case there is a limit on visits of any kind,
  *    far above any real number of locks.
  *
- * The interface cannot prevent one error: after [7] the lock may be destroyed
+ * These steps cannot prevent one error: after [7] the lock may be destroyed
  * and its memory reused. If the value that is there now equals the TID, it is
  * treated as a lock and changed. A thread has to clear list_op_pending before it
- * frees the memory, but another thread may unmap and reuse it earlier.
+ * frees the memory, but another thread may unmap and reuse it earlier. For this
+ * [7] to [9] can be one operation, see unlock.c.
  *
  * On a 64-bit kernel a thread can have two lists, one registered by each kind
  * of system call. The walk of the compat list differs in the width of its
@@ -1073,6 +1074,22 @@ static __always_inline void __user *robust_field(bool compat, unsigned long head
 }
 
 /*
+ * Whether the lock of list_op_pending was released, though list_op_pending still
+ * leads to it. The head is passed on: the task has forgotten it by now.
+ */
+static noinline bool robust_pending_done(bool compat, unsigned long head)
+{
+	void __user *field = robust_field(compat, head, 2);
+	unsigned long pending;
+
+	/* There is nothing to decide if the thread, or the kernel for it, has cleared it. */
+	if (!robust_access_nowait(robust_get(compat, &pending, field)) &&
+	    !robust_link(pending))
+		return false;
+	return futex_pending_done((unsigned long)field, compat);
+}
+
+/*
  * Read the fields of a head without waiting for anything.
  *
  * Return: 0, or -EFAULT if one cannot be read, or not at once
@@ -1156,8 +1173,11 @@ static bool robust_read_fields(struct robust_list_info *list, bool compat,
 
 	if (!list->end)
 		return true;
-	if (robust_read(compat, wait, &list->pending,
-			robust_field(compat, list->end, 2))) {
+	/* No wait before this: its page may be what the release waited for. */
+	if (robust_pending_done(compat, list->end)) {
+		list->pending = 0;
+	} else if (robust_read(compat, wait, &list->pending,
+			       robust_field(compat, list->end, 2))) {
 		list->pending = 0;
 		readable = false;
 	}
@@ -1290,6 +1310,11 @@ static __always_inline void robust_walk(bool compat, unsigned long head,
 	u32 __user *word = NULL;
 	unsigned int visits = 0;
 	bool done = false;
+
+	if (unlikely(robust_link(pending)) && robust_pending_done(compat, head)) {
+		list.pending = 0;
+		pending = 0;
+	}
 
 	robust_set_bounds(&list, compat);
 	if (likely(list.span)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the walk of a robust list tells its trace events.
+ * What robust futexes tell their trace events.
  */
 #ifndef _KERNEL_FUTEX_ROBUST_H
 #define _KERNEL_FUTEX_ROBUST_H
@@ -16,6 +16,13 @@ enum robust_end {
 	ROBUST_END_TRIES,	/* ROBUST_LIST_LIMIT entries had nothing to mark */
 	ROBUST_END_VISITS,	/* the limit on visits of any kind */
 	ROBUST_END_TIME,	/* the same as ROBUST_END_LINK, as time was over */
+};
+
+/* In which way the kernel came to clear list_op_pending. */
+enum robust_clear_by {
+	ROBUST_CLEAR_CALL,	/* FUTEX_ROBUST_UNLOCK */
+	ROBUST_CLEAR_SIGNAL,	/* a signal interrupted the release in the vDSO */
+	ROBUST_CLEAR_EXIT,	/* the thread died there */
 };
 
 /**

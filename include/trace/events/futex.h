@@ -22,6 +22,10 @@ TRACE_DEFINE_ENUM(ROBUST_END_TRIES);
 TRACE_DEFINE_ENUM(ROBUST_END_VISITS);
 TRACE_DEFINE_ENUM(ROBUST_END_TIME);
 
+TRACE_DEFINE_ENUM(ROBUST_CLEAR_CALL);
+TRACE_DEFINE_ENUM(ROBUST_CLEAR_SIGNAL);
+TRACE_DEFINE_ENUM(ROBUST_CLEAR_EXIT);
+
 /*
  * The fields are described in Documentation/trace/events-futex.rst. @signal and
  * @status are the two parts of an exit code, both 0 in an exec.
@@ -162,6 +166,43 @@ TRACE_EVENT_FN(robust_walk,
 				   { ROBUST_END_TIME, "time" })),
 
 	robust_trace_reg, robust_trace_unreg
+);
+
+/*
+ * list_op_pending was cleared by the kernel, as its lock was released. This is no
+ * event of a walk, and does not change how lists are walked.
+ */
+TRACE_EVENT(robust_clear,
+
+	TP_PROTO(unsigned long address, unsigned int size, u8 by),
+
+	TP_ARGS(address, size, by),
+
+	TP_STRUCT__entry(
+		__array(char, comm, TASK_COMM_LEN)
+		__field(unsigned long, address)
+		__field(pid_t, pid)
+		__field(pid_t, tgid)
+		__field(u8, size)
+		__field(u8, by)
+	),
+
+	TP_fast_assign(
+		memcpy(__entry->comm, current->comm, TASK_COMM_LEN);
+		__entry->address	= address;
+		__entry->pid		= current->pid;
+		__entry->tgid		= current->tgid;
+		__entry->size		= size;
+		__entry->by		= by;
+	),
+
+	TP_printk("comm=%s pid=%d tgid=%d address=0x%lx size=%u by=%s",
+		  __entry->comm, __entry->pid, __entry->tgid,
+		  __entry->address, __entry->size,
+		  __print_symbolic(__entry->by,
+				   { ROBUST_CLEAR_CALL, "call" },
+				   { ROBUST_CLEAR_SIGNAL, "signal" },
+				   { ROBUST_CLEAR_EXIT, "exit" }))
 );
 
 #endif /* _TRACE_FUTEX_H */

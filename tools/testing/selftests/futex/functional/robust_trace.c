@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The trace events of robust futexes: robust_mark, robust_wake and robust_walk.
+ * The trace events of robust futexes: robust_mark, robust_wake, robust_walk and
+ * robust_clear.
  *
  * Each test makes an instance of tracefs for itself, enables the events there,
  * lets a victim die, and compares every field with what the victim was and did.
@@ -9,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "robust.h"
+#include "robust_unlock.h"
 
 #define TRACEFS		"/sys/kernel/tracing"
 
@@ -19,15 +20,17 @@
 /* Has a space and is as long as a name can be */
 #define NAME		"robust = victim"
 
-/* One of the three, as its line in the trace says */
+/* One of the four, as its line in the trace says */
 struct event {
 	char name[16];
 	char comm[32];
 	char reason[16];
+	char by[16];
 	unsigned long long pid, tgid, tid, exec, signal, status;
 	unsigned long long address, value, compat, pending, pi, woken, located;
 	unsigned long long major, minor, ino, offset;
 	unsigned long long head, marked, not_held, faults, visits, time;
+	unsigned long long size;
 };
 
 /* What each test has: an instance, a victim, locks for it and what was traced */
@@ -158,6 +161,11 @@ static bool parse(struct event *event, const char *line)
 		return rest && sscanf(rest, " reason=%15s", event->reason) == 1;
 	}
 	event->address = number(rest, "address");
+	if (!strcmp(event->name, "robust_clear")) {
+		event->size = number(rest, "size");
+		rest = strstr(rest, " by=");
+		return rest && sscanf(rest, " by=%15s", event->by) == 1;
+	}
 	event->value = number(rest, "value");
 	event->pending = number(rest, "pending");
 	event->pi = number(rest, "pi");
@@ -990,6 +998,422 @@ TEST_F_TIMEOUT(trace, switched_during_walks, 120)
 	ASSERT_TRUE(happens(switcher.stopped));
 	EXPECT_GE(whole, NR_SWITCHED);
 	EXPECT_GE(cut, NR_SWITCHED);
+}
+
+/*
+ * robust_clear. A thread that is not the first one of its process releases a lock,
+ * and the kernel clears its pending pointer: in FUTEX_ROBUST_UNLOCK, for a signal in
+ * the middle of the vDSO's function, or for the death there.
+ *
+ * The thread is stepped through the function. The first stop at which the word is
+ * released is in the middle, and the signal is the one that stopped it. In a death the
+ * kernel can do it only if it could not do it for the signal: the page of the pointer
+ * is held back, and comes when the thread has begun to exit.
+ */
+enum release {
+	BY_CALL,
+	BY_VDSO,
+	KILLED_IN_VDSO,
+	/* By a store that waits for its page */
+	DIES_IN_VDSO,
+};
+
+struct clearing {
+	enum release release;
+	enum width width;
+	int op;
+	struct try_unlock function;
+	struct robust_lock lock;
+	struct robust_lock witness;
+	/* The list of the thread; NULL if it is the victim's own, which is native */
+	struct held_page *held;
+	/* A pending pointer of LIST32 that is in no list */
+	__u32 pending32;
+	/* The argument, and the same address without a tag */
+	volatile void *argument;
+	uintptr_t pending;
+	volatile bool begun, done;
+	volatile long result;
+	volatile __u32 tid;
+};
+
+FIXTURE(trace_clear)
+{
+	struct tracing tracing;
+	struct clearing *clearing;
+};
+
+FIXTURE_VARIANT(trace_clear)
+{
+	enum release release;
+	enum width width;
+	int op;
+	/* No other event is enabled, so that lists are walked as without events */
+	bool alone;
+	uintptr_t tag;
+	const char *by;
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, call) {
+	.op = FUTEX_WAKE,
+	.by = "call",
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, call_list32) {
+	.op = FUTEX_WAKE | FUTEX_ROBUST_LIST32,
+	.width = LIST32,
+	.by = "call",
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, call_pi) {
+	.op = FUTEX_UNLOCK_PI,
+	.by = "call",
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, call_alone) {
+	.op = FUTEX_WAKE,
+	.alone = true,
+	.by = "call",
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, signal) {
+	.release = BY_VDSO,
+	.by = "signal",
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, signal_list32) {
+	.release = BY_VDSO,
+	.width = LIST32,
+	.by = "signal",
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, killed) {
+	.release = KILLED_IN_VDSO,
+	.by = "signal",
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, killed_list32) {
+	.release = KILLED_IN_VDSO,
+	.width = LIST32,
+	.by = "signal",
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, killed_alone) {
+	.release = KILLED_IN_VDSO,
+	.alone = true,
+	.by = "signal",
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, exit) {
+	.release = DIES_IN_VDSO,
+	.by = "exit",
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, exit_list32) {
+	.release = DIES_IN_VDSO,
+	.width = LIST32,
+	.by = "exit",
+};
+
+FIXTURE_VARIANT_ADD(trace_clear, exit_alone) {
+	.release = DIES_IN_VDSO,
+	.alone = true,
+	.by = "exit",
+};
+
+#ifdef __aarch64__
+VARIANT_WITH_TAG(trace_clear, exit_tagged) {
+	.release = DIES_IN_VDSO,
+	.tag = TAG,
+	.by = "exit",
+};
+#endif
+
+/* Whether the pending pointer is narrower than those of the list that is native */
+static bool is_foreign(enum width width)
+{
+	return POP_SIZE(width) != sizeof(long);
+}
+
+#ifdef __x86_64__
+#define LOW_MEMORY	MAP_32BIT
+#define HAS_LIST32	true
+
+static bool register_list32(void *page)
+{
+	return !set_robust_list_32(page);
+}
+
+static size_t pending32_offset(void)
+{
+	return offsetof(struct head_32, list_op_pending);
+}
+
+static void fill_list32(void *page, struct clearing *clearing)
+{
+	struct head_32 *head = page;
+	__u32 link = (uintptr_t)head;
+
+	head->next = (uintptr_t)&clearing->witness.entry;
+	head->futex_offset = LOCK_OFFSET;
+	head->list_op_pending = (uintptr_t)&clearing->lock.entry;
+	/* A link of 4 bytes, in the place of a wider one */
+	memcpy(&clearing->witness.entry, &link, sizeof(link));
+}
+#else
+#define LOW_MEMORY	0
+#define HAS_LIST32	(sizeof(long) == 4)
+
+static bool register_list32(void *page)
+{
+	return false;
+}
+
+static size_t pending32_offset(void)
+{
+	return 0;
+}
+
+static void fill_list32(void *page, struct clearing *clearing)
+{
+}
+#endif
+
+static void *low_memory(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | LOW_MEMORY, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void *release_in_thread(void *arg)
+{
+	struct victim *victim = arg;
+	struct clearing *clearing = victim->data;
+	struct try_unlock function = clearing->function;
+	pid_t tid = syscall(SYS_gettid);
+
+	set_name();
+	if (clearing->held && !hold_back(clearing->held))
+		_exit(KSFT_SKIP);
+	if (clearing->held && is_foreign(clearing->width) &&
+	    !register_list32(clearing->held->page))
+		_exit(KSFT_SKIP);
+	if (clearing->release != BY_CALL && ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+		_exit(KSFT_FAIL);
+	victim_hold(victim);
+	if (clearing->release != BY_CALL)
+		syscall(SYS_tgkill, getpid(), tid, SIGSTOP);
+
+	clearing->begun = true;
+	if (clearing->release == BY_CALL)
+		clearing->result = unlock_call(&clearing->lock.word, clearing->op, 1,
+					       clearing->argument);
+	else
+		clearing->result = try_unlock(&function, &clearing->lock.word, clearing->tid,
+					      clearing->argument);
+	clearing->done = true;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void run_release(struct victim *victim)
+{
+	if (!start_small_thread(release_in_thread, victim))
+		_exit(KSFT_FAIL);
+	for (;;)
+		pause();
+}
+
+FIXTURE_SETUP(trace_clear)
+{
+	struct tracing *tracing = &self->tracing;
+	struct clearing *clearing = low_memory(sizeof(*clearing));
+
+	ASSERT_TRUE(!!clearing);
+	if (variant->release == BY_CALL)
+		REQUIRE_UNLOCK_CALL();
+	else if (!find_try_unlock(&clearing->function, variant->width))
+		SKIP_TEST("the vDSO has no such function");
+	if (variant->release == DIES_IN_VDSO && is_foreign(variant->width) && !HAS_LIST32)
+		SKIP_TEST("a 64-bit program has no 32-bit list here");
+
+	tracing_setup(_metadata, tracing);
+	ASSERT_EQ(0, access(TRACEFS "/events/futex/robust_clear", F_OK));
+	if (variant->alone) {
+		ASSERT_TRUE(enable_all(tracing->instance, false));
+		ASSERT_TRUE(enable_event(tracing->instance, "robust_clear", true));
+	}
+	self->clearing = clearing;
+	clearing->release = variant->release;
+	clearing->width = variant->width;
+	clearing->op = variant->op;
+	tracing->victim->data = clearing;
+	tracing->victim->run = run_release;
+	if (variant->release == DIES_IN_VDSO) {
+		clearing->held = held_alloc(false);
+		ASSERT_TRUE(!!clearing->held);
+		clearing->held->page = low_memory(clearing->held->size);
+		ASSERT_TRUE(!!clearing->held->page);
+	}
+}
+
+FIXTURE_TEARDOWN(trace_clear)
+{
+	__u32 tid = self->clearing->tid;
+
+	/* While a thread is traced its process does not end */
+	if (tid && self->tracing.victim->pid > 0)
+		end_steps(tid);
+	tracing_end(_metadata, &self->tracing);
+}
+
+/* A victim that has the lock, which is pending, and a witness on its list */
+static bool start_clearing(struct tracing *tracing, struct clearing *clearing, uintptr_t tag)
+{
+	struct victim *victim = tracing->victim;
+	struct robust_list_head *head = &victim->head;
+
+	if (clearing->held) {
+		head = (void *)clearing->held->page;
+		clearing->pending = (uintptr_t)head + pending32_offset();
+		if (!is_foreign(clearing->width)) {
+			clearing->pending = (uintptr_t)&head->list_op_pending;
+			victim->registered = head;
+		}
+	} else if (is_foreign(clearing->width)) {
+		clearing->pending32 = ~0U;
+		clearing->pending = (uintptr_t)&clearing->pending32;
+	} else {
+		clearing->pending = (uintptr_t)&head->list_op_pending;
+	}
+	clearing->argument = (void *)(clearing->pending | tag);
+
+	if (!victim_start(victim))
+		return false;
+	clearing->tid = victim->tid;
+	clearing->lock.word = victim->tid;
+	clearing->witness.word = victim->tid;
+	/* A page that is held back gets its content when it is brought */
+	if (clearing->held)
+		return take_descriptor(clearing->held, victim->pid);
+	link_locks(head, &clearing->witness, 1);
+	if (!is_foreign(clearing->width))
+		head->list_op_pending = &clearing->lock.entry;
+	return true;
+}
+
+/* Let it run into the page, kill it there, and bring the page when it exits */
+static void die_in_store(struct __test_metadata *_metadata, struct clearing *clearing)
+{
+	struct robust_list_head *head = (void *)clearing->held->page;
+	pid_t tid = clearing->tid;
+	int status;
+
+	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, tid, NULL, (void *)PTRACE_O_TRACEEXIT));
+	ASSERT_EQ(0, ptrace(PTRACE_CONT, tid, NULL, NULL));
+	ASSERT_TRUE(page_asked(clearing->held));
+	ASSERT_TRUE(happens(!clearing->lock.word));
+	ASSERT_EQ(0, kill(tid, SIGKILL));
+	ASSERT_EQ(tid, waitpid(tid, &status, __WALL));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	ASSERT_EQ(SIGTRAP | PTRACE_EVENT_EXIT << 8, status >> 8);
+
+	/* No lock any more, and the same number by chance */
+	clearing->lock.word = tid;
+	ASSERT_TRUE(bring_page(clearing->held, 0));
+	if (is_foreign(clearing->width)) {
+		fill_list32(head, clearing);
+	} else {
+		init_head(head);
+		link_locks(head, &clearing->witness, 1);
+		head->list_op_pending = &clearing->lock.entry;
+	}
+	ASSERT_EQ(0, ptrace(PTRACE_CONT, tid, NULL, NULL));
+	ASSERT_EQ(tid, waitpid(tid, &status, __WALL));
+	ASSERT_TRUE(WIFSIGNALED(status));
+}
+
+TEST_F(trace_clear, event)
+{
+	struct tracing *tracing = &self->tracing;
+	struct clearing *clearing = self->clearing;
+	size_t size = POP_SIZE(variant->width);
+	struct event *clear = NULL;
+	int i, nr, steps, status, nr_clear = 0;
+	pid_t pid;
+	__u32 tid;
+
+	if (!start_clearing(tracing, clearing, variant->tag)) {
+		ASSERT_TRUE(victim_skipped(tracing->victim));
+		SKIP(return, "needs userfaultfd, and root");
+	}
+	pid = tracing->victim->pid;
+	tid = clearing->tid;
+	ASSERT_NE((__u32)pid, tid);
+	tell(&tracing->victim->go);
+
+	if (variant->release == BY_CALL) {
+		ASSERT_TRUE(happens(clearing->done));
+		EXPECT_EQ(0, clearing->result);
+		EXPECT_EQ(0U, clearing->lock.word);
+	} else {
+		ASSERT_EQ((pid_t)tid, waitpid(tid, &status, __WALL));
+		ASSERT_TRUE(WIFSTOPPED(status));
+	}
+	if (variant->release == BY_VDSO || variant->release == KILLED_IN_VDSO) {
+		for (steps = 0; steps < MAX_STEPS && clearing->lock.word; steps++) {
+			enum progress progress = step(tid);
+
+			if (progress == CANNOT_STEP)
+				SKIP(return, "the architecture has no PTRACE_SINGLESTEP");
+			ASSERT_EQ(STOPPED, progress);
+		}
+		if (steps == MAX_STEPS)
+			SKIP(return, "an exclusive store never succeeds after a stop");
+		EXPECT_FALSE(clearing->done);
+	}
+	if (variant->release == KILLED_IN_VDSO) {
+		/* As in die_in_store() */
+		clearing->lock.word = tid;
+		end_steps(tid);
+	} else if (variant->release == BY_VDSO) {
+		ASSERT_EQ(0, ptrace(PTRACE_DETACH, tid, NULL, NULL));
+		ASSERT_TRUE(happens(clearing->done));
+		EXPECT_EQ((long)tid, clearing->result);
+	} else if (variant->release == DIES_IN_VDSO) {
+		die_in_store(_metadata, clearing);
+	}
+
+	nr = read_events(tracing->instance, tracing->events, pid);
+	ASSERT_LT(0, nr);
+	ASSERT_GE(NR_EVENTS, nr);
+	for (i = 0; i < nr; i++) {
+		if (strcmp(tracing->events[i].name, "robust_clear"))
+			continue;
+		clear = &tracing->events[i];
+		nr_clear++;
+		TH_LOG("by=%s size=%llu", clear->by, clear->size);
+	}
+	ASSERT_EQ(1, nr_clear);
+	if (variant->alone)
+		EXPECT_EQ(1, nr);
+	EXPECT_STREQ(NAME, clear->comm);
+	EXPECT_EQ(tid, clear->pid);
+	EXPECT_EQ(pid, clear->tgid);
+	EXPECT_EQ(clearing->pending, clear->address);
+	EXPECT_EQ(size, clear->size);
+	EXPECT_STREQ(variant->by, clear->by);
+
+	/* What the event says has happened, and the walk of a dead thread took place */
+	for (i = 0; i < (int)size; i++)
+		EXPECT_EQ(0, ((volatile char *)clearing->pending)[i]);
+	if (variant->release == KILLED_IN_VDSO || variant->release == DIES_IN_VDSO) {
+		EXPECT_EQ(tid, clearing->lock.word);
+		EXPECT_EQ(MARKED, clearing->witness.word);
+	}
 }
 
 #ifdef __x86_64__
