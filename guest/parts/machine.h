@@ -67,6 +67,59 @@ static inline long machine_call(long number, long a, long b, long c, long d, lon
 			 : "memory", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8");
 	return a0;
 }
+#elif defined(__microblaze__)
+static inline long machine_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	register long r12 __asm__("r12") = number;
+	register long r5 __asm__("r5") = a;
+	register long r6 __asm__("r6") = b;
+	register long r7 __asm__("r7") = c;
+	register long r8 __asm__("r8") = d;
+	register long r9 __asm__("r9") = e;
+	register long r10 __asm__("r10") = f;
+	register long r3 __asm__("r3");
+
+	__asm__ volatile("brki r14, 0x8"
+			 : "=r" (r3), "+r" (r12)
+			 : "r" (r5), "r" (r6), "r" (r7), "r" (r8), "r" (r9), "r" (r10)
+			 : "memory", "r4", "r11", "r14");
+	return r3;
+}
+#elif defined(__nios2__)
+static inline long machine_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	register long r2 __asm__("r2") = number;
+	register long r4 __asm__("r4") = a;
+	register long r5 __asm__("r5") = b;
+	register long r6 __asm__("r6") = c;
+	register long r7 __asm__("r7") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+
+	/* The kernel returns in r7 whether it failed, and then the error without its sign. */
+	__asm__ volatile("trap"
+			 : "+r" (r2), "+r" (r7)
+			 : "r" (r4), "r" (r5), "r" (r6), "r" (r8), "r" (r9)
+			 : "memory");
+	return r7 ? -r2 : r2;
+}
+#elif defined(__xtensa__)
+static inline long machine_call(long number, long a, long b, long c, long d, long e, long f)
+{
+	register long a2 __asm__("a2") = number;
+	register long a6 __asm__("a6") = a;
+	register long a3 __asm__("a3") = b;
+	register long a4 __asm__("a4") = c;
+	register long a5 __asm__("a5") = d;
+	register long a8 __asm__("a8") = e;
+	register long a9 __asm__("a9") = f;
+
+	__asm__ volatile("syscall"
+			 : "+r" (a2)
+			 : "r" (a6), "r" (a3), "r" (a4), "r" (a5), "r" (a8), "r" (a9)
+			 : "memory");
+	return a2;
+}
 #endif
 
 #if defined(__x86_64__)
