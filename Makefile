@@ -9,8 +9,8 @@ FLAVOUR ?= full
 
 .PHONY: help run test test-arch fuzz bench kernel shell export check-series check-patches check-scripts check-docs \
 	check-bisect check-debug check-kcsan check-reference check-input check-kills check-placeholder \
-	check-tracers check-window check-examples check-model check-paths check-releases \
-	report-trace mutants soak clean
+	check-tracers check-unlock check-upstream-selftests check-window check-examples check-model check-paths \
+	check-releases report-trace mutants soak clean
 
 help:
 	@echo 'make run            kill -9 the owner of a lock, without the series and with it; then the selftests'
@@ -38,6 +38,8 @@ help:
 	@echo 'make check-kills    kill a thread at every instruction of the robust mutexes of glibc and musl'
 	@echo 'make check-tracers  bpftrace, perf and trace-cmd read the trace events of an owner that is killed'
 	@echo 'make report-trace   what robust-trace prints of an owner that is killed, an exec, a thread, a million locks'
+	@echo 'make check-unlock   kills and signals in the middle of the release of a lock, at each instruction and at random'
+	@echo 'make check-upstream-selftests  robust_list.c of the selftests of Linux 7.3'
 	@echo 'make check-window   a lock costs the same at every address, in instructions'
 	@echo 'make mutants        build deliberately broken variants of the series: the tests must detect each'
 	@echo 'make soak           kill threads for half an hour, and check that no memory leaks'
@@ -84,7 +86,7 @@ soak:
 check-kcsan:
 	@scripts/check-debug $(ARCH) kcsan
 
-check-bisect check-debug check-kills check-reference check-tracers check-window report-trace:
+check-bisect check-debug check-kills check-reference check-tracers check-unlock check-upstream-selftests check-window report-trace:
 	@scripts/$@ $(ARCH)
 
 check-series check-patches check-scripts check-docs check-examples check-model check-input check-placeholder check-paths check-releases clean:

@@ -136,7 +136,7 @@ static void create_bank(void)
 	error = pthread_mutex_init(&bank->lock, &shared_robust);
 	if (error) {
 		show("The C library has no robust mutexes on this kernel (%s).",
-		      strerror(error));
+		     strerror(error));
 		exit(WAITS_FOR_EVER);
 	}
 }
@@ -158,7 +158,7 @@ static int wait_and_repair(void)
 		sleep_ms(5);
 	if (error != EOWNERDEAD) {
 		show("Waiter: pthread_mutex_lock() returns %s: wrong.",
-		      error ? strerror(error) : "success");
+		     error ? strerror(error) : "success");
 		return 1;
 	}
 	show("Waiter: gets EOWNERDEAD, and with it the lock.");
@@ -170,7 +170,7 @@ static int wait_and_repair(void)
 		return 1;
 	}
 	show("Waiter: repairs it to %d + %d; the mutex is consistent again.",
-	      bank->first, bank->second);
+	     bank->first, bank->second);
 	pthread_mutex_unlock(&bank->lock);
 
 	error = pthread_mutex_lock(&bank->lock);

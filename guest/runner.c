@@ -7,6 +7,7 @@
  *                          starts, in its order and with its arguments
  *   program:LABEL:NAME     one program of the futex selftests alone
  *   bench[:WHAT[:LABEL]]   the benchmark of robust futexes
+ *   unlock_story[:LABEL]   /programs/LABEL/unlock story
  *   NAME[:LABEL[:WORD...]] any other: /programs/LABEL/NAME with those words
  *
  * A line "run ./PROGRAM ARGUMENT..." of run.sh, or one without the "run", starts
@@ -241,6 +242,16 @@ static int one_program(const char *label, const char *name)
 	return 127;
 }
 
+static int unlock_story(const char *label)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), ROOT "/programs/%s/unlock", label);
+	execl(path, path, "story", NULL);
+	fprintf(stderr, "unlock_story: cannot run %s: %s\n", path, strerror(errno));
+	return 127;
+}
+
 static int bench(const char *what, const char *label)
 {
 	char path[256];
@@ -287,6 +298,8 @@ int main(int argc, char **argv)
 		return selftests(label);
 	if (!strcmp(name, "program"))
 		return one_program(label, argc > 2 ? argv[2] : "");
+	if (!strcmp(name, "unlock_story"))
+		return unlock_story(label);
 	if (!strcmp(name, "bench"))
 		return bench(argc > 1 ? argv[1] : "all", argc > 2 ? argv[2] : "default");
 	if (!strcmp(name, "runner")) {

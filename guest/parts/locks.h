@@ -3,9 +3,9 @@
  * A robust list of thousands of locks, with waiters, and their state after the death of
  * the owner: the common part of faults.c and oom.c.
  *
- * The locks are plain futex words, so that no C library is involved. Some of them have a waiter, a thread of this process; a few are PI
- * futexes; a few have the TID of another task and must stay as they are; the
- * last one is not on the list but in list_op_pending.
+ * The locks are plain futex words, so that no C library is involved. Some of them have a
+ * waiter, a thread of this process; a few are PI futexes; a few have the TID of another
+ * task and must stay as they are; the last one is not on the list but in list_op_pending.
  *
  * Whether a waiter was woken does not depend on timing: once the owner is reaped, only
  * this program makes wakeups, and FUTEX_WAKE returns the number of waiters that it woke.

@@ -10,13 +10,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* For this machine. */
+typedef ElfW(Ehdr) elf_header;
+typedef ElfW(Shdr) elf_section;
+typedef ElfW(Sym) elf_symbol;
+
 /* The text for an address: with the function, if the program has symbols. */
 static void name_address(unsigned long address, char *text, size_t size)
 {
 	static char *file;
-	ElfW(Ehdr) *header;
-	ElfW(Shdr) *sections;
-	ElfW(Sym) *symbol, *end;
+	elf_header *header;
+	elf_section *sections;
+	elf_symbol *symbol, *end;
 	struct stat stat;
 	int fd, i;
 
@@ -92,7 +97,8 @@ void add_hole(const struct scenario *scenario, const struct moment *moment, cons
 	if (!tally->holes || moment->n > tally->hole_end + stride) {
 		end_row(scenario, tally);
 		tally->hole_instruction = 0;
-		snprintf(text, sizeof(text), "a hole in " LIBRARY ": %s never gets the lock", waiter);
+		snprintf(text, sizeof(text), "a hole in " LIBRARY ": %s never gets the lock",
+			 waiter);
 		show(scenario, moment, text);
 	} else {
 		tally->hole_instruction = moment->instruction;

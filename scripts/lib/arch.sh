@@ -3,7 +3,14 @@
 #
 # Architectures: a file in scripts/arch/ each.
 
-# load_arch NAME: sets the variables that scripts/arch/NAME describes.
+# load_arch NAME: sets the variables that scripts/arch/NAME describes. What their values
+# mean is in scripts/arch/x86_64, but for what scripts/get-cross knows besides:
+#
+#   toolchain       'source TARGET': GNU binutils and GCC are built for TARGET, and
+#                   installed in $toolchain_dir. scripts/test-arch tests such an
+#                   architecture only where it is named
+#   toolchain_core  what GCC's xtensa-config.h does not say of the processor, lines of C:
+#                   each Xtensa processor has other instructions (none)
 load_arch()
 {
 	is_name_in "$1" "$top/scripts/arch" ||
@@ -11,9 +18,9 @@ load_arch()
 	arch=$1
 	# Defaults of the settings that few architectures need.
 	memory=1G parameters='' untestable='' plugin='' no_programs='' threads=multi bench_qemu=''
-	toolchain='' toolchain_dir=$build/toolchain-$1 kernel_compiler='' make_settings='' no_machine=''
+	toolchain='' toolchain_dir=$build/toolchain-$1 toolchain_core='' kernel_compiler='' make_settings='' no_machine=''
 	libcs='' libc_packages='' clients='' client_packages='' tools='' tool_packages='' steps='' test_flavours=''
-	kernel_dirs='' headers='' placeholder='' bench_arch='' exchange=''
+	kernel_dirs='' headers='' placeholder='' bench_arch='' exchange='' vdso_unlock='' write_protection='' no_step=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
 	kernel_compiler=${kernel_compiler:-${cross}gcc}
@@ -110,10 +117,24 @@ untestable()
 	# shellcheck disable=SC2086 # a list of words
 	printf '%s\n' $untestable
 	set +f
+	# The vDSO of few architectures releases robust futexes. One pattern must not have all
+	# tests of another one.
+	if [ -z "$vdso_unlock" ]; then
+		printf '%s\n' 'vdso_*' 'unlock.vdso_*' 'unlock.moved_*' 'unlock.list32_*'
+	else
+		[ -z "$no_step" ] || printf '%s\n' 'vdso_step.*' 'unlock.*_kill' 'unlock.*_awaited' 'unlock.*_jump'
+		# In Linux 6.1 few can protect pages from writes by userfaultfd.
+		[ -n "$write_protection" ] || echo 'vdso_late_store.*'
+	fi
+	[ -n "$write_protection" ] || echo 'call_late_page.protected_*'
+	# The memory of a lock is unmapped on another CPU.
+	[ "$smp" != 1 ] || printf '%s\n' 'call_unmapped.*'
 	# Only architectures with this symbol in their configuration have trace events.
 	case $config in
-	*CONFIG_ENABLE_DEFAULT_TRACERS=y*) ;;
-	*) printf '%s\n' 'trace.*' 'trace_lock.*' 'trace_place.*' ;;
+	*CONFIG_ENABLE_DEFAULT_TRACERS=y*)
+		[ -z "$no_step" ] || printf '%s\n' 'trace_clear.signal*' 'trace_clear.killed*'
+		;;
+	*) printf '%s\n' 'trace.*' 'trace_lock.*' 'trace_place.*' 'trace_clear.*' ;;
 	esac
 	# The libraries of tools/futex/ are those of the machine that this runs on: dpkg would have
 	# to know a foreign architecture for others.

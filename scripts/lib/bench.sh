@@ -14,7 +14,7 @@ bench_append="guest.limit=$(item_value bench limit) tsc=reliable"
 bench_clock='counts instructions (qemu -icount shift=0,sleep=off), one CPU'
 
 # What scripts/bench-run measures: a file of results for each, bench-PART.tsv.
-bench_parts='icount time calls mutex latency together'
+bench_parts='icount time calls mutex unlock latency together'
 
 # bench_lines CONSOLE: what the benchmark printed in a guest.
 bench_lines()
