@@ -43,6 +43,19 @@ static struct shared {
 
 static int output, number, failed;
 
+void *memcpy(void *to, const void *from, __SIZE_TYPE__ size);
+
+/* The compiler calls it, on some architectures, to initialise an array. */
+void *memcpy(void *to, const void *from, __SIZE_TYPE__ size)
+{
+	char *end = to;
+	const char *next = from;
+
+	while (size--)
+		*end++ = *next++;
+	return to;
+}
+
 static void say(const char *start, const char *text)
 {
 	char line[200];
