@@ -83,7 +83,8 @@ void test_json(void)
 		 pid, pid, pid);
 	check(!!strstr(tool.text, expected), "expected '%s', got '%s'", expected, tool.text);
 	snprintf(expected, sizeof(expected),
-		 ",\"value\":%u,\"pending\":false,\"pi\":false,\"dev\":\"", pid | FUTEX_WAITERS);
+		 ",\"value\":%u,\"pending\":false,\"pi\":false,\"located\":true,\"dev\":\"",
+		 pid | FUTEX_WAITERS);
 	check(!!strstr(tool.text, expected), "expected '%s', got '%s'", expected, tool.text);
 	snprintf(expected, sizeof(expected), ",\"offset\":%zu,\"file\":\"" LOCK_FILE "\"}\n",
 		 WORD_OFFSET);
@@ -132,11 +133,12 @@ void test_json_terminal(void)
 	check(tool.lines == 2 && !strchr(tool.text, '\033'), "got '%s'", tool.text);
 }
 
-void test_recorded(void)
+/* Let trace-cmd record these events of an owner that is killed, and read its file. */
+static void expect_recorded(char *events)
 {
 	struct owner owner = { .comm = "recorded", .ending = KILLED, .waiter = true };
 	char *const record[] = {
-		"/bin/trace-cmd", "record", "-q", "-o", RECORDED, "-e", "futex", NULL
+		"/bin/trace-cmd", "record", "-q", "-o", RECORDED, "-e", events, NULL
 	};
 	static const struct how how;
 	char place[64], enabled, *from;
@@ -150,7 +152,7 @@ void test_recorded(void)
 	/* It enables the events of the top level. */
 	enabled = '0';
 	for (end = now_ms() + TIME_LIMIT; enabled != '1' && now_ms() < end; sleep_ms(20)) {
-		fd = open(TRACING "/events/futex/robust_walk/enable", O_RDONLY);
+		fd = open(TRACING "/events/futex/robust_mark/enable", O_RDONLY);
 		if (fd < 0 || read(fd, &enabled, 1) != 1)
 			enabled = '0';
 		close(fd);
@@ -176,4 +178,11 @@ void test_recorded(void)
 	expect_line(&tool, "recorded[%d]: killed by SIGKILL: %s+0x%zx: marked, waiter woken\n",
 		    pid, place, WORD_OFFSET);
 	unlink(RECORDED);
+}
+
+/* The file of the second has no robust_walk, and not its format either. */
+void test_recorded(void)
+{
+	expect_recorded("futex");
+	expect_recorded("futex:robust_mark");
 }

@@ -28,7 +28,7 @@
  *   trace_tool.pi		a PI futex
  *   trace_tool.deleted		a file without a name
  *   trace_tool.unmapped	a file that no process has mapped any more
- *   trace_tool.control_characters  a name that would act on a terminal
+ *   trace_tool.control_characters  names that would act on a terminal
  *   trace_tool.broken		a line for a list that is broken
  *   trace_tool.fault		a line for a list with a lock that cannot be written
  *   trace_tool.compat		a line for a 32-bit list
@@ -44,7 +44,7 @@
  *   trace_tool.json		--json
  *   trace_tool.json_endings	--json: a status, an exec
  *   trace_tool.json_terminal	--json has no colours
- *   trace_tool.recorded	the same lines from a file of trace-cmd
+ *   trace_tool.recorded	the same lines from files of trace-cmd
  *
  * More than there is room for (many.c):
  *

@@ -110,7 +110,7 @@ void test_usage(void)
 	expect_failure(NULL, 1, ARGUMENTS("/nonexistent"),
 		       "robust-trace: cannot read /nonexistent: No such file or directory");
 	expect_failure(NULL, 1, ARGUMENTS("/etc/passwd"),
-		       "robust-trace: /etc/passwd is no file of trace-cmd's");
+		       "robust-trace: cannot read /etc/passwd as a file of trace-cmd");
 }
 
 void test_help(void)
@@ -168,5 +168,8 @@ void test_output_full(void)
 
 	start_tool_as(&tool, &how, ARGUMENTS());
 	let_die(&owner);
+	/* It ends by itself, unless the signal is first. */
 	stop_tool_with(&tool, 1);
+	check(!strcmp(tool.errors, "robust-trace: cannot write: No space left on device\n"),
+	      "it says '%s'", tool.errors);
 }

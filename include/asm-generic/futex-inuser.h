@@ -3,9 +3,9 @@
 #define _ASM_GENERIC_FUTEX_INUSER_H
 
 /*
- * For an architecture whose futex_atomic_cmpxchg_inatomic() cannot take a page
+ * For an architecture where futex_atomic_cmpxchg_inatomic() cannot take a page
  * fault halfway, because preemption or interrupts are off in it, or a lock is
- * held; and for one that has not been seen to work with page faults enabled.
+ * held; and where it has not been tested with page faults enabled.
  * To be included after the definition of that function.
  */
 
@@ -26,7 +26,7 @@
  *
  * The read is a fault like any other: it grows a stack, waits for the page, and
  * stops waiting if a fatal signal is pending. It does not break copy-on-write,
- * nor does it ask a file system for permission to write. That takes a write
+ * nor does it call page_mkwrite() of a file system. Both take a write
  * fault, which is made here as an architecture makes it: it is tried even when
  * a fatal signal is pending, and only its waits end then. fixup_user_fault()
  * would give up before the try, or wait uninterruptibly.

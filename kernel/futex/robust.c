@@ -79,9 +79,9 @@
 #define ROBUST_VISIT_LIMIT	(16 * 1024 * 1024)
 
 /*
- * After this many steps the walk wakes the waiters that are due and lets other
- * tasks run. Until then the words whose waiters are to be woken are kept on the
- * stack, where more of them would take too much of it.
+ * After this many steps the walk makes the wakeups that are due and lets other
+ * tasks run. Until then the words that have waiters are kept in an array on the
+ * stack, where more of them would take too much space.
  */
 #define ROBUST_BATCH		64
 
@@ -94,8 +94,8 @@
 /*
  * The time that the walk of a dying task waits for pages in all, counted from
  * the first page that is not present. A list of 2048 locks with two pages for
- * each lock, entry and word, that a disk reads in 10 ms takes 41 seconds. A task
- * that waits for the owner of a PI futex to exit does so
+ * each lock, entry and word, takes 41 seconds if a disk reads a page in 10 ms.
+ * A task that waits for the owner of a PI futex to exit does so
  * uninterruptibly: twice the limit is what the hung task detector allows by
  * default.
  *
@@ -126,7 +126,7 @@ struct robust_wait {
 };
 
 /**
- * struct robust_list_info - A list, as the fields of its head tell
+ * struct robust_list_info - A list, as described by its head
  * @end:		address of the head's list field: a link to it ends the list
  * @first:		pointer to the first entry
  * @futex_offset:	distance from a list entry to its futex word
@@ -137,7 +137,7 @@ struct robust_wait {
  *			four bytes
  * @tid:		the thread's TID, as its futex words carry it
  *
- * A pointer here is one to a list entry as user memory has it: bit 0 tells that
+ * A pointer here is one to a list entry as user memory has it: bit 0 is set if
  * the lock is a PI futex, and the rest is the link. See robust_link().
  */
 struct robust_list_info {
@@ -160,11 +160,11 @@ struct robust_list_info {
  * @misses:		entries seen that turned out to be no lock of the thread
  * @visits:		steps of any kind made so far
  * @nr_words:		the number of @words
- * @words:		marked words with FUTEX_WAITERS whose wakeup is still to be
- *			made. There is room for ROBUST_BATCH of them, and they
- *			are woken after as many steps.
+ * @words:		marked words with FUTEX_WAITERS that still need a wakeup.
+ *			There is room for ROBUST_BATCH of them, and the wakeups
+ *			are made after as many steps.
  * @woken:		waiters that were woken, if the walk is traced
- * @record:		what to tell trace events; NULL if there is no need to
+ * @record:		data for trace events; NULL if the walk is not traced
  */
 struct robust_walk {
 	const struct robust_list_info *list;
@@ -182,7 +182,7 @@ struct robust_walk {
 /**
  * sys_set_robust_list() - Register the list of locks held by this thread
  * @head:	user address of the head of the list
- * @len:	size of the head, which tells its version
+ * @len:	size of the head, which identifies its version
  *
  * The kernel stores the address and reads the head when the thread exits. The
  * memory is not accessed before, so @head may have any value.
@@ -523,7 +523,7 @@ static __always_inline u32 robust_marked(u32 value)
 	return (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
 }
 
-/* Nonzero if it failed. It did not where the waiter is one of a PI futex: -EINVAL. */
+/* Nonzero on failure. -EINVAL is none: the waiter is that of a PI futex. */
 static int robust_wake_word(u32 __user *word, unsigned int *woken)
 {
 	int ret = futex_wake(word, FLAGS_SHARED, 1, FUTEX_BITSET_MATCH_ANY);
@@ -556,9 +556,9 @@ static noinline void robust_wake_each(u32 __user **words, unsigned int nr,
  * way of the thread's PI state, after the walk.
  *
  * No waiter is missed: one that goes to sleep is counted in its hash bucket
- * before it looks at the word, with a full barrier between, and another full
+ * before it reads the word, with a full barrier between, and another full
  * barrier in futex_wake_words() stands between the exchanges that marked the
- * words and the look at those counts. So it is either counted in time or finds
+ * words and the reads of those counts. So it is either counted in time or finds
  * the word changed and does not sleep.
  *
  * If the key of a word depends on its page, the page is waited for as for the
@@ -640,8 +640,8 @@ static enum robust_result robust_mark(struct robust_walk *walk,
 }
 
 /*
- * Tell the trace events what became of a lock, and make the wakeup that is due,
- * if there is one: whether a waiter was woken is part of what they tell.
+ * Record for the trace events what became of a lock, and make the wakeup that is
+ * due, if there is one: the events report whether a waiter was woken.
  *
  * The file is looked up before the wakeup, as the thread that is woken may unmap the
  * lock. A thread that shares the memory and takes the lock without a wakeup may be
@@ -843,18 +843,18 @@ robust_index(const struct robust_list_info *list, unsigned long link)
 }
 
 /*
- * Mark locks one after the other whose words carry the TID and the bits @flags,
- * which are 0 or FUTEX_WAITERS, and nothing else. End after @steps of them, or
- * with an entry that is anything but such a lock in memory that is mapped:
- * the end, the pending lock, a bad pointer, a word of another task, a page that
- * is not mapped, for which *@faulted is set. Nothing was done about that entry
- * then, and *@next points to it.
+ * Mark consecutive locks, as long as their words carry the TID and the bits
+ * @flags, which are 0 or FUTEX_WAITERS, and no other bit. Stop after @steps of
+ * them, or at an entry of another kind: the end of the list, the pending lock, a
+ * bad pointer, a word with any other value, or a page that cannot be accessed at
+ * once, for which *@faulted is set. The lock of such an entry is not changed, and
+ * *@next points to it.
  *
  * With FUTEX_WAITERS the word goes to @words, at *@nr_words, unless the lock is
  * a PI futex.
  *
- * The caller has opened a user access window. Page faults are off: what is
- * marked here is not woken yet, so nothing in here may sleep.
+ * The caller has opened a user access window. Page faults are off: the waiters
+ * of what is marked here are not woken yet, so nothing in here may sleep.
  *
  * The loop is executed for each lock. For this reason @compat and @flags are
  * constants, and link and PI bit are extracted from a pointer only where they
@@ -926,8 +926,8 @@ fault:
 }
 
 /*
- * Mark what the window can, in runs of locks with FUTEX_WAITERS and of such
- * without it.
+ * Mark what can be marked in the window, in alternating runs of locks with
+ * FUTEX_WAITERS and locks without it.
  */
 static __always_inline unsigned int
 robust_runs(const struct robust_list_info *list, bool compat,
@@ -1075,7 +1075,7 @@ static __always_inline void __user *robust_field(bool compat, unsigned long head
 
 /*
  * Whether the lock of list_op_pending was released, though list_op_pending still
- * leads to it. The head is passed on: the task has forgotten it by now.
+ * leads to it. @head is a parameter, as the pointer in the task is NULL by now.
  */
 static noinline bool robust_pending_done(bool compat, unsigned long head)
 {
@@ -1137,8 +1137,8 @@ out:
 
 /*
  * The fast path: mark locks within one user access window, and without a struct
- * robust_walk. Most threads that die with locks hold few, in memory that is at
- * hand, and hardly any of these has a waiter: there is room for a single word.
+ * robust_walk. Most threads that die with locks hold few, in pages that are
+ * present, and hardly any lock has a waiter: there is room for a single word.
  */
 static __always_inline unsigned int
 robust_walk_at_hand(const struct robust_list_info *list, bool compat,
@@ -1217,7 +1217,7 @@ static enum robust_end robust_end_reason(const struct robust_walk *walk)
 
 /*
  * Walk the list from @next on, where @visits locks were marked before. If
- * @record is not NULL, it gets what the trace event of the walk tells.
+ * @record is not NULL, it gets the data for the trace event of the walk.
  */
 static noinline void robust_walk_on(const struct robust_list_info *list,
 				    bool compat, unsigned long next,
@@ -1266,14 +1266,14 @@ static void robust_walk_traced(struct robust_list_info *list, bool compat,
 	    !robust_link(list->pending))
 		return;
 
-	/* No link is for the window. */
+	/* The window is not used. */
 	list->span = 0;
 	robust_trace_begin(&record);
 	robust_walk_on(list, compat, list->first, 0, wait, &record);
 	robust_trace_end(&record);
 }
 
-/* A few more locks with waiters, behind the one whose word is @word. */
+/* Mark a few more locks, and wake the waiters of these and of @word. */
 static __always_inline unsigned int
 robust_walk_few(const struct robust_list_info *list, bool compat,
 		unsigned long *next, u32 __user *word, struct robust_wait *wait)
@@ -1295,7 +1295,7 @@ static __always_inline void robust_walk(bool compat, unsigned long head,
 					unsigned long offset,
 					unsigned long pending)
 {
-	/* All of it: the compiler may call memset() for what is left out. */
+	/* All fields: the compiler may call memset() if one is left out. */
 	struct robust_list_info list = {
 		.end = head,
 		.first = first,
@@ -1354,11 +1354,11 @@ static noinline void robust_walk_compat(unsigned long head, unsigned long first,
 }
 
 /*
- * Walk both lists of a thread that has two, or one whose head was not at hand, or
- * any that is traced.
+ * Walk both lists of a thread that has two, or a list with a head that cannot be
+ * read at once, or any list that is traced.
  *
- * All of a head is read before anything is marked: once its locks are marked, a
- * thread that shares the memory may believe this one is gone.
+ * Both heads are read before anything is marked: once the locks are marked, other
+ * threads may take this one as gone and reuse the memory of the heads.
  */
 static noinline void robust_walk_lists(unsigned long head,
 				       unsigned long compat_head)
@@ -1420,9 +1420,9 @@ static noinline void robust_exit_compat(unsigned long head,
  * exit_robust_list() - Mark the locks that this thread leaves behind
  * @tsk:	the current task, which has registered a list
  *
- * Walks the lists of held locks and forgets them. Afterwards every lock that
- * the thread held and the kernel could write is marked with FUTEX_OWNER_DIED,
- * and a waiter of each is on its way.
+ * Walks the lists of held locks, which are not registered any more then. Every
+ * lock that the thread held and the kernel could write is marked with
+ * FUTEX_OWNER_DIED, and a waiter of each that is not a PI futex is woken.
  *
  * Context: Process context, of a task that is about to give up its mm for good
  * but still has it, and still has the TID that its locks carry. May sleep.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What robust futexes tell their trace events.
+ * The interface between robust futexes and their trace events.
  */
 #ifndef _KERNEL_FUTEX_ROBUST_H
 #define _KERNEL_FUTEX_ROBUST_H
@@ -15,10 +15,10 @@ enum robust_end {
 	ROBUST_END_LINK,	/* a link, or a field of the head, cannot be read */
 	ROBUST_END_TRIES,	/* ROBUST_LIST_LIMIT entries had nothing to mark */
 	ROBUST_END_VISITS,	/* the limit on visits of any kind */
-	ROBUST_END_TIME,	/* the same as ROBUST_END_LINK, as time was over */
+	ROBUST_END_TIME,	/* as ROBUST_END_LINK, after the limit on time */
 };
 
-/* In which way the kernel came to clear list_op_pending. */
+/* On which occasion the kernel cleared list_op_pending. */
 enum robust_clear_by {
 	ROBUST_CLEAR_CALL,	/* FUTEX_ROBUST_UNLOCK */
 	ROBUST_CLEAR_SIGNAL,	/* a signal interrupted the release in the vDSO */
@@ -26,7 +26,7 @@ enum robust_clear_by {
 };
 
 /**
- * struct robust_walk_record - What trace events tell about a walk
+ * struct robust_walk_record - What trace events report about a walk
  * @start:	when it began, in nanoseconds
  * @time:	how long it took
  * @head:	user address of the head of the list
@@ -58,15 +58,15 @@ struct robust_walk_record {
 };
 
 /**
- * struct robust_lock_record - What trace events tell about a lock
+ * struct robust_lock_record - What trace events report about a lock
  * @walk:	the walk that visits it
  * @address:	user address of its futex word
  * @value:	what the word held before
  * @woken:	how many waiters were woken
  * @pending:	whether it is the lock of list_op_pending
  * @pi:		whether it is a PI futex
- * @located:	whether the file was looked up: not if the mmap lock could not be had
- *		at once
+ * @located:	whether the file was looked up: not while the mmap lock is taken for
+ *		writing
  * @dev:	in shared memory the device of the file, as in /proc/PID/maps
  * @ino:	and its inode; 0 for memory that is private
  * @offset:	and the offset of the word in the file, in bytes

@@ -59,9 +59,9 @@
  *    The walk ignores list_op_pending then, whether or not it could be cleared.
  *
  * A task that returns to the vDSO after a signal repeats the store, which is harmless:
- * list_op_pending is NULL already, or the task has not set it again. What other threads
- * do matters as little: a child of a fork() has no list, and its only thread is the one
- * that called fork().
+ * list_op_pending is NULL already, as the task cannot begin another operation before
+ * this one is over. A child of a fork() in the handler has no list, and repeats the store
+ * in its own copy of the memory.
  *
  * The address of the vDSO follows mremap(). It does not tell whether the vDSO is still
  * mapped there: the code at that address may be the program's own. If an address
@@ -419,7 +419,8 @@ void __futex_signal_unlock(struct pt_regs *regs)
 
 /*
  * Whether the task died in the vDSO, in the middle of a release that was to clear the
- * list_op_pending of @size bytes at @address. An exec is a system call.
+ * list_op_pending of @size bytes at @address. In an exec the registers are those of a
+ * system call.
  */
 static bool unlock_died(unsigned long address, unsigned int size)
 {

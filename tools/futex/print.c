@@ -187,6 +187,7 @@ static void print_json(FILE *file, const struct event *event, const struct style
 	fprintf(file, ",\"address\":\"0x%llx\",\"value\":%llu,\"pending\":%s,\"pi\":%s",
 		event->address, event->value, event->pending ? "true" : "false",
 		event->pi ? "true" : "false");
+	fprintf(file, ",\"located\":%s", event->located ? "true" : "false");
 	if (event->ino) {
 		fprintf(file, ",\"dev\":\"%llu:%llu\",\"ino\":%llu,\"offset\":%llu",
 			event->dev >> 20, event->dev & 0xfffff, event->ino, event->offset);

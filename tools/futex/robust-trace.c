@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * robust-trace: who died holding which robust futex, and was a waiter woken.
+ * robust-trace: a line for each robust futex that an exit or exec leaves held.
  *
  * Follows the trace events of the system "futex" in an instance of tracefs of
  * its own, or reads them from a file that trace-cmd wrote.
@@ -51,8 +51,8 @@ static volatile sig_atomic_t stopped;
 static const char usage_text[] =
 	"usage: robust-trace [OPTION...] [FILE]\n"
 	"\n"
-	"Shows each robust futex whose owner exits or execs: who it was, how it ended,\n"
-	"which lock it held, and whether a waiter was woken. Follows what happens on this\n"
+	"Shows each robust futex that is held in an exit or exec: the owner, how it ended,\n"
+	"where the lock is, and whether a waiter was woken. Follows what happens on this\n"
 	"machine until it is interrupted, or reads FILE, written by\n"
 	"'trace-cmd record -e futex'.\n"
 	"\n"
@@ -90,6 +90,24 @@ static void stop(int number)
 	stopped = 1;
 }
 
+/* What is not written is lost: go no further. A pipe that was closed needs no message. */
+static void write_failed(int error)
+{
+	static bool told;
+
+	if (!told && error != EPIPE)
+		fprintf(stderr, "robust-trace: cannot write: %s\n", strerror(error));
+	told = true;
+	stopped = 1;
+}
+
+/* Whether @field lies in @record: in a file that is damaged it may not. */
+static bool in_record(const struct tep_format_field *field, const struct tep_record *record)
+{
+	return field && field->offset >= 0 && field->size >= 0 &&
+	       (long long)field->offset + field->size <= record->size;
+}
+
 /* The number in field @name of @record, 0 if the event has no such field */
 static unsigned long long number(struct tep_event *event, struct tep_record *record,
 				 const char *name)
@@ -97,7 +115,7 @@ static unsigned long long number(struct tep_event *event, struct tep_record *rec
 	struct tep_format_field *field = tep_find_field(event, name);
 	unsigned long long value = 0;
 
-	if (!field || tep_read_number_field(field, record->data, &value))
+	if (!in_record(field, record) || tep_read_number_field(field, record->data, &value))
 		return 0;
 	return value;
 }
@@ -107,7 +125,7 @@ static void read_comm(struct event *to, struct tep_event *event, struct tep_reco
 	struct tep_format_field *field = tep_find_field(event, "comm");
 	int size;
 
-	if (!field || field->offset + field->size > record->size)
+	if (!in_record(field, record))
 		return;
 	size = field->size;
 	if (size > (int)sizeof(to->comm) - 1)
@@ -184,7 +202,8 @@ static void handle(struct tep_event *event, struct tep_record *record,
 	    found.type == EVENT_WALK && !request->style.json && !remarkable(&found, marked))
 		return;
 	print_event(stdout, &found, &request->style);
-	fflush(stdout);
+	if (fflush(stdout))
+		write_failed(errno);
 }
 
 /* How many events the ring buffers of @instance had no room for */
@@ -359,6 +378,17 @@ static int handle_recorded(struct tracecmd_input *input, struct tep_record *reco
 	return 0;
 }
 
+/* Whether the format of one of the events is known: a recording may have some only. */
+static bool has_events(struct tep_handle *tep)
+{
+	int type;
+
+	for (type = 0; type < NR_EVENT_TYPES; type++)
+		if (tep_find_event_by_name(tep, SYSTEM, event_names[type]))
+			return true;
+	return false;
+}
+
 static void read_file(struct request *request)
 {
 	struct tracecmd_input *input;
@@ -367,9 +397,8 @@ static void read_file(struct request *request)
 		die("cannot read %s: %s", request->file, strerror(errno));
 	input = tracecmd_open(request->file, 0);
 	if (!input)
-		die("%s is no file of trace-cmd's", request->file);
-	if (!tep_find_event_by_name(tracecmd_get_tep(input), SYSTEM,
-				    event_names[EVENT_WALK]))
+		die("cannot read %s as a file of trace-cmd", request->file);
+	if (!has_events(tracecmd_get_tep(input)))
 		die("%s has no trace events of robust futexes: use 'trace-cmd record -e futex'",
 		    request->file);
 	/* The inodes there need not be those of this machine. */

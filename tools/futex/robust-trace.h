@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * robust-trace: who died holding which robust futex, and was a waiter woken.
+ * robust-trace: a line for each robust futex that an exit or exec leaves held.
  */
 #ifndef _ROBUST_TRACE_H
 #define _ROBUST_TRACE_H

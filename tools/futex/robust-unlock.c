@@ -25,7 +25,11 @@
 #define FUTEX_ROBUST_UNLOCK	512
 #endif
 
+#if defined(__powerpc64__) || defined(__s390x__)
+#define VDSO_NAME	"linux-vdso64.so.1"
+#else
 #define VDSO_NAME	"linux-vdso.so.1"
+#endif
 #define VDSO_SYMBOL	"__vdso_futex_robust_list64_try_unlock"
 
 /* Kinds of a mutex: the low bits are its type */
@@ -260,9 +264,14 @@ static bool has_call(void)
 /* By the name that the dynamic linker has for it; NULL if there is no such function */
 static try_unlock_fn find_vdso_function(void)
 {
+#if defined(__powerpc64__) && (!defined(_CALL_ELF) || _CALL_ELF == 1)
+	/* Functions have descriptors in this ABI, and those of the vDSO have none. */
+	return NULL;
+#else
 	void *vdso = dlopen(VDSO_NAME, RTLD_LAZY | RTLD_NOLOAD);
 
 	return vdso ? (try_unlock_fn)dlsym(vdso, VDSO_SYMBOL) : NULL;
+#endif
 }
 
 static void tell(const char *what)

@@ -19,8 +19,8 @@
 #define UNPRIV		65534
 
 /*
- * What the programs here register. Nothing is ever mapped so low, so that the
- * C library has no list of its own there, and the kernel finds none either.
+ * What the programs here register. Nothing is ever mapped so low: the C library
+ * has no list there, and the kernel finds none at exit.
  */
 #define PLAIN_LIST	((uintptr_t)0x100)
 #define SETUID_LIST	((uintptr_t)0x200)
@@ -29,8 +29,8 @@
 #define UNTOUCHED	((uintptr_t)0x300)
 
 /*
- * The programs are this one. Its environment says which of them it is, and the
- * board, which it shares with the test, is an open file.
+ * The programs are this one. Its environment says which of them it is. They share
+ * the board with the test, by an open file.
  */
 #define ROLE		"ROBUST_ROLE"
 #define BOARD_FD	100
@@ -51,7 +51,7 @@ struct reader {
 	unsigned long esrch;
 	unsigned long setuid;
 	unsigned long other_errors;
-	/* Those that no program here registered by itself */
+	/* Pointers other than PLAIN_LIST and SETUID_LIST */
 	struct log others;
 };
 
@@ -60,10 +60,10 @@ struct board {
 	char setuid_path[PATH_MAX];
 	/* Let a thread exec that is not the leader */
 	bool by_thread;
-	/* Let the program give up what rights it got by its file's mode */
+	/* Let the program drop the rights that it got by its file's mode */
 	bool drop;
 	futex_t stop;
-	/* Programs lose the signal that their parent's death would send */
+	/* A setuid exec clears the signal that a parent's death would send */
 	long long deadline;
 	/* The IDs that the program runs with; it is ready once tid is set */
 	uid_t euid;
@@ -155,7 +155,7 @@ static void be_plain(struct board *board)
 		pause();
 }
 
-/* The other half: it runs with root's. Before it lets go of them it forgets */
+/* The other half runs as root. It clears its list before it drops the rights */
 static void be_setuid(struct board *board)
 {
 	register_list(&board->setuid_libc, SETUID_LIST);
@@ -181,7 +181,7 @@ static void *sleep_with_list(void *arg)
 		pause();
 }
 
-/* A program that stays what it is, and has a second thread */
+/* A program that does not exec another one, and has a second thread */
 static void be_asleep(struct board *board)
 {
 	pthread_t thread;
@@ -252,11 +252,11 @@ static bool copy_program(const char *path, mode_t mode)
 			if (write(to, buffer, got) != got)
 				return false;
 	close(from);
-	/* Not the umask's to decide, and nothing may be open for writing */
+	/* Regardless of the umask. A file open for writing cannot be executed */
 	return !got && !fchmod(to, mode) && !close(to);
 }
 
-/* A process of the user UNPRIV, to the kernel from its exec on */
+/* A process of the user UNPRIV. Its exec makes it dumpable again */
 static pid_t start_program(const char *path, const char *role)
 {
 	pid_t pid = fork();
@@ -279,8 +279,8 @@ static void end_program(pid_t pid)
 }
 
 /*
- * Ask as another user would, with other real and effective IDs: no capability
- * is effective meanwhile. Returns 0 or the error number.
+ * Query as another user, with other real and effective IDs: no capability is
+ * effective meanwhile. Returns 0 or the error number.
  */
 static int ask_as(uid_t uid, gid_t gid, pid_t pid, uintptr_t *seen, size_t *len)
 {
@@ -330,7 +330,7 @@ FIXTURE_VARIANT_ADD(program, setgid) {
 	.mode = S_ISGID | 0755,
 };
 
-/* It may have kept what it read while it had them */
+/* Its memory may still hold what it read with the rights that it has dropped */
 FIXTURE_VARIANT_ADD(program, setuid_dropped) {
 	.mode = S_ISUID | S_ISGID | 0755,
 	.drop = true,
@@ -341,7 +341,7 @@ FIXTURE_VARIANT_ADD(program, execute_only) {
 	.mode = 0711,
 };
 
-/* Whether programs that were dumpable for another user are so in general */
+/* Whether setuid programs, too, are dumpable for the user that started them */
 static bool all_are_dumpable(void)
 {
 	FILE *file = fopen("/proc/sys/fs/suid_dumpable", "r");
@@ -371,7 +371,7 @@ static void remove_directory(struct board *board, const char *directory)
 	rmdir(directory);
 }
 
-/* Skips on behalf of the two fixtures that need rights to give away */
+/* For the two fixtures that need setuid programs */
 #define REQUIRE_SETUID_PROGRAMS()					\
 do {									\
 	if (geteuid())							\
@@ -414,8 +414,7 @@ FIXTURE_TEARDOWN(program)
 /*
  * Querying returns -EPERM to the user that started a program which runs with
  * the rights of another, or which may not be read, and stores nothing then. The
- * user that started it does not count. The plain program, which the user may
- * read, shows that not every query is refused.
+ * plain program, which the user may read, shows that not every query is refused.
  */
 TEST_F(program, user_access)
 {
@@ -428,7 +427,7 @@ TEST_F(program, user_access)
 	EXPECT_EQ(variant->granted ? HEAD_SIZE : 1, len);
 }
 
-/* Its other threads are no way around. */
+/* The same holds for its other threads. */
 TEST_F(program, threads_same_access)
 {
 	uintptr_t seen = UNTOUCHED;
@@ -470,7 +469,7 @@ FIXTURE_TEARDOWN(process)
 }
 
 /* A process stops being dumpable when it changes its user */
-static void run_as_nobody(struct victim *victim, int dumpable)
+static void run_unprivileged(struct victim *victim, int dumpable)
 {
 	if (setgroups(0, NULL) || setresgid(UNPRIV, UNPRIV, UNPRIV) ||
 	    setresuid(UNPRIV, UNPRIV, UNPRIV) ||
@@ -481,12 +480,12 @@ static void run_as_nobody(struct victim *victim, int dumpable)
 
 static void run_dumpable(struct victim *victim)
 {
-	run_as_nobody(victim, 1);
+	run_unprivileged(victim, 1);
 }
 
 static void run_undumpable(struct victim *victim)
 {
-	run_as_nobody(victim, 0);
+	run_unprivileged(victim, 0);
 }
 
 /*
@@ -570,7 +569,7 @@ FIXTURE_VARIANT(exec)
 FIXTURE_VARIANT_ADD(exec, by_leader) {
 };
 
-/* The thread becomes the leader, which was the one that the readers found */
+/* The thread takes over the TID of the leader, which the readers query */
 FIXTURE_VARIANT_ADD(exec, by_thread) {
 	.by_thread = true,
 };
@@ -653,7 +652,7 @@ FIXTURE_TEARDOWN(exec)
 	remove_directory(self->board, self->directory);
 }
 
-/* How often each of the answers has to come before the test proves anything */
+/* How often each of the answers has to be seen before the test proves anything */
 #define ENOUGH		100
 /* And how many times the process has to have gone through both programs */
 #define ENOUGH_EXECS	5
@@ -702,9 +701,9 @@ TEST_F_TIMEOUT(exec, no_leak_across_exec, 60)
 		EXPECT_EQ(0U, reader->other_errors);
 
 		/*
-		 * A number that the C library had in both programs shows
-		 * nothing. Of those that only the setuid one had, none may be
-		 * here.
+		 * An address that the C library had in both programs shows
+		 * nothing. Of those that only the setuid one had, none may have
+		 * been seen.
 		 */
 		for (j = 0; j < reader->others.nr && j < NR_LOGGED; j++) {
 			pointer = reader->others.pointers[j];
@@ -766,7 +765,7 @@ struct far {
 	__u32 segment;
 };
 
-/* A call, and the way there and back. The code below knows the offsets */
+/* A call, and the far pointers there and back. The code below has the offsets */
 struct native_call {
 	__u64 number;
 	__u64 a;
@@ -899,13 +898,13 @@ static void try_both(struct victim *victim)
 	_exit(set_native(0) || set_compat(0));
 }
 
-/* MAP_32BIT matters to 64-bit programs alone, which the others ignore */
+/* MAP_32BIT is for 64-bit programs. Others have all of their memory there */
 static struct answer *alloc_answer(void)
 {
 	struct victim victim = { .run = try_both, .status = -1 };
 	struct answer *answer;
 
-	/* It never registers its list, but ends */
+	/* It exits without a TID stored */
 	victim_start(&victim);
 	if (victim.status)
 		return NULL;
@@ -1108,7 +1107,7 @@ FIXTURE_TEARDOWN(own)
 	victim_clean(self->victim);
 }
 
-/* Registering no list any more by one call keeps the list of the other. */
+/* Clearing the list of one call keeps the list of the other. */
 TEST_F(own, clear_native_only)
 {
 	ASSERT_EQ(0, set_native(0));
@@ -1151,8 +1150,8 @@ TEST_F(own, esrch)
 }
 
 /*
- * Neither has more rights than the other: the list of another user's process
- * is refused to both, and nothing is stored.
+ * Both calls require the same rights: the list of another user's process is
+ * refused to both, and nothing is stored.
  */
 TEST_F(own, other_user_eperm)
 {
@@ -1181,15 +1180,15 @@ TEST_F(own, other_user_eperm)
 	EXPECT_EQ(0, ask_native(answer, victim->tid));
 }
 
-/* What a new process queries of itself. Its C library may have set one */
+/* A new process that registers a list of its own word size alone */
 static void run_newborn(struct victim *victim)
 {
 	victim_hold(victim);
 }
 
 /*
- * A new process starts without its creator's lists. The one of the size that is
- * not the program's own is one that no C library registers.
+ * A new process starts without its creator's lists. No C library registers one of
+ * the other word size.
  */
 TEST_F(own, fork_clears_other_list)
 {
@@ -1212,7 +1211,7 @@ static void run_exec_with_both(struct victim *victim)
 	victim_exec();
 }
 
-/* exec forgets both: the new program is asked before its first instruction. */
+/* exec clears both: they are queried before its first instruction. */
 TEST_F(own, exec_clears_both)
 {
 	struct victim *victim = self->victim;

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What it costs to clean up behind a thread that dies with robust futexes.
+ * Benchmark: what robust futexes cost when a thread exits.
  *
  * How one exit is measured: the thread reads the clock, then calls exit(). Its
- * creator waits in clone() with CLONE_VFORK, which ends as soon as the dying
- * thread has let go of the memory, and reads the clock as well. The walk of
- * the robust list comes right before that point, and most of the rest of the
- * exit behind it. No memory is torn down, because the creator still uses it,
- * and no futex is needed to tell that the thread is gone. The cost of n locks
- * is the time of such an exit less the time of an exit by a thread that wrote
- * to the same memory, but registered no list.
+ * creator waits in clone() with CLONE_VFORK, which returns as soon as the dying
+ * thread has released the memory, and reads the clock as well. The walk of the
+ * robust list comes right before that point, and most of the rest of the exit
+ * after it. No memory is unmapped, because the creator still uses it, and no
+ * futex is needed to report the end of the thread. The cost of n locks is the
+ * time of such an exit less the time of an exit by a thread that wrote to the
+ * same memory, but registered no list.
  *
- * All threads share one CPU. If it may, the program gives the creator the
+ * All threads share one CPU. If permitted, the program gives the creator the
  * highest priority and the dying thread the next, both real-time ones: a waiter
  * that the dying thread wakes runs after it is measured, and the creator takes
  * over at the next point where the kernel looks for that, which is very near
  * with CONFIG_PREEMPT_VOLUNTARY. Without any preemption in the kernel it is the
  * end of the exit, which takes longer and varies more.
  *
- * In a virtual machine with a clock that counts instructions, "ns" reads
- * "instructions", and most runs repeat to the last one. A timer interrupt in
- * between makes a run longer, which is why the median is what counts.
+ * In a virtual machine with a clock that counts instructions, "ns" means
+ * "instructions", and most runs take exactly the same number of them. A timer
+ * interrupt makes a run longer, which is why the median is what counts.
  *
- * The program can measure the kernels of two other designs as well: those
- * without any robust futexes, and the one for comparison, in which each lock is
- * registered by a system call, see FUTEX_REGISTER below.
+ * The program can measure two other kinds of kernels as well: those without
+ * robust futexes, and one made for comparison, in which each lock is registered
+ * by a system call, see FUTEX_REGISTER below.
  */
 #define _GNU_SOURCE
 #include <assert.h>
@@ -50,8 +50,8 @@
 #endif
 
 /*
- * Two futex operations of a kernel that is made for comparison only: make one
- * word known to the kernel, and forget all words in the mapping of one.
+ * Two futex operations of a kernel that is made for comparison only: register
+ * one word, and unregister all words in the mapping of one.
  */
 #define FUTEX_REGISTER	96
 #define FUTEX_FORGET	97
@@ -104,7 +104,7 @@ static const char * const waiters_names[] = { "none", "bit", "asleep", "crowded"
 static const long sizes[] = { 1, 2, 10, 1000, 100000, 1000000 };
 static const long mappings[] = { 10, 1000, 30000 };
 
-/* Where a list of NR_PLACED locks is put, with the highest bit clear, and set */
+/* Addresses of a list of NR_PLACED locks, with bit 31 clear and set */
 static const unsigned long places[] = {
 	0x18000000, 0x20000000, 0x60000000, 0x90000000, 0xa0000000,
 };
@@ -113,7 +113,7 @@ static const unsigned long places[] = {
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-/* What the kernel has. */
+/* What the kernel supports. */
 static bool has_list;
 static bool has_register;
 
@@ -136,10 +136,10 @@ static long registered;
 /* Sleepers wait here until one is moved on to a lock. */
 static __u32 gate;
 static int sleepers;
-/* The kernel clears that of a sleeper when its stack is not in use any more. */
+/* Of each sleeper: cleared by the kernel when its stack is no longer in use. */
 static pid_t alive[SLEEPERS_MAX];
 
-/* One thread to die: what it does first, and when it died. */
+/* The next thread to exit: what it does first, and when its exit began. */
 static struct {
 	long count;
 	enum waiters waiters;
@@ -192,7 +192,7 @@ static bool mark(struct lock *lock, __u32 tid)
 					   false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-/* The creator's priority is 2, the dying thread's 1, all others have none. */
+/* Real-time priorities: 2 for the creator, 1 for the dying thread, else none. */
 static bool set_priority(int priority)
 {
 	struct sched_param parameter = { .sched_priority = priority };
@@ -251,7 +251,7 @@ static void start_sleepers(int wanted)
 	}
 }
 
-/* At the gate they share a bucket, and each look into it would meet them all. */
+/* At the gate they share a hash bucket, where each lookup would pass them all. */
 static void end_sleepers(void)
 {
 	gate = 1;
@@ -283,7 +283,7 @@ static void fill(long count, enum waiters waiters, __u32 tid)
 		return;
 	for (long i = 0; i < count; i += SLEEPER_RATE) {
 		locks[i].word |= FUTEX_WAITERS;
-		/* Moving one that sleeps already leaves no doubt that it does. */
+		/* One that was moved was asleep. */
 		while (futex(&gate, FUTEX_CMP_REQUEUE, 0, 1, &locks[i].word, 0) != 1)
 			pause_ns(100000);
 	}
@@ -313,7 +313,7 @@ static int holder(void *unused)
 	return 0;
 }
 
-/* The time that one thread takes to die. */
+/* The time that the exit of one thread takes. */
 static double time_of_exit(void)
 {
 	double ended;
@@ -325,13 +325,13 @@ static double time_of_exit(void)
 	if (tid < 0)
 		err(1, "cannot start a thread");
 
-	/* Let it come to its very end before the next one starts. */
+	/* Wait for the very end of the thread before the next one starts. */
 	while (!syscall(SYS_tgkill, getpid(), tid, 0))
 		pause_ns(20000);
 	return ended - job.began;
 }
 
-/* Whether the kernel did what is measured here. */
+/* Check that the kernel did what is measured here. */
 static void check_exit(void)
 {
 	bool expected = job.with_list || registered;
@@ -389,7 +389,7 @@ static int runs_for(long count)
 	return runs > runs_wanted ? runs : runs_wanted;
 }
 
-/* The exits that job describes, and with those few that go before them. */
+/* The exits that job describes. With few locks, two more precede them. */
 static struct result exits(int runs)
 {
 	double values[runs];
@@ -475,7 +475,7 @@ static void map_locks_at(void *place, size_t size, enum memory memory)
 		     (memory == SHARED ? MAP_SHARED : MAP_PRIVATE), -1, 0);
 	if (locks == MAP_FAILED || (place && locks != place))
 		err(1, "no memory for %zu bytes of locks at %p", size, place);
-	/* Where there are huge pages, only one of the two kinds may get them. */
+	/* No huge pages, which only one of the two kinds of memory might get. */
 	madvise(locks, size, MADV_NOHUGEPAGE);
 	memset(locks, 0, size);
 }
@@ -561,7 +561,7 @@ static void measure_exit(const char *variant, long count, enum waiters waiters,
 	print("exit", variant, count, "ns/lock", reduce(exits(runs), without, count));
 }
 
-/* The walk in user space: not less than this can be done for each lock. */
+/* The walk in user space: the least that has to be done for each lock. */
 static void measure_floor(const char *variant, long count)
 {
 	__u32 tid = syscall(SYS_gettid);
@@ -584,7 +584,7 @@ static void measure_floor(const char *variant, long count)
 	print("floor", variant, count, "ns/lock", summary(values, runs));
 }
 
-/* What a process could do for another that died: mark and wake, lock by lock. */
+/* What another process could do after a death: mark and wake, lock by lock. */
 static void measure_notify(const char *variant, long count, enum waiters waiters)
 {
 	__u32 tid = syscall(SYS_gettid);
@@ -627,7 +627,7 @@ static void measure_variant(enum memory memory, enum order order, enum waiters w
 		end_sleepers();
 	}
 
-	/* A kernel that registers each lock by itself knows no order. */
+	/* Where each lock is registered by itself there is no order. */
 	if (wanted("exit") && (has_list || (has_register && order == ORDERED)))
 		measure_exit(variant, count, waiters, without);
 	if (wanted("floor") && waiters == NONE)
@@ -688,7 +688,7 @@ static void measure_call(void)
 	print("set_robust_list", "-", 0, "ns/call", summary(values, MANY_RUNS));
 }
 
-/* Exits from among many mappings, every second of which has other rights. */
+/* Exits in a process with many mappings, of alternating protection. */
 static void measure_mappings(long count)
 {
 	size_t size = count * page_size;
@@ -759,7 +759,7 @@ static void print_help(void)
 	     "      floor            the walk done by a loop in user space, per lock\n"
 	     "      notify           mark and FUTEX_WAKE by user space, per lock\n"
 	     "      exit-nothing     exit of a thread that registered nothing\n"
-	     "      exit-empty       exit of one whose list is empty\n"
+	     "      exit-empty       exit of a thread with an empty list\n"
 	     "      set_robust_list  one call\n"
 	     "      mappings         exit in a process with many mappings\n"
 	     "      places           exit with 1000 locks at different addresses\n"
@@ -773,7 +773,7 @@ static void print_help(void)
 	     "-n, -m and -v may be given more than once. The output is a table with tabs:\n"
 	     "median, smallest, largest, and where the middle half begins and ends.\n"
 	     "Times are by CLOCK_MONOTONIC in nanoseconds. Run as root, which allows\n"
-	     "real-time priorities, and on an idle CPU: it repeats much better.");
+	     "real-time priorities, and on an idle CPU: the results vary much less.");
 }
 
 static const struct option options[] = {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Lists that are wrong. The kernel trusts nothing that it reads from user
- * memory, so each of these ends in a victim that is gone soon, no word written
- * that is not the victim's, and all locks marked that can be reached.
+ * Broken lists. The kernel trusts nothing that it reads from user memory. So with
+ * each of these lists the victim ends in time, no word is written that does not
+ * hold its TID, and all locks that can be reached are marked.
  *
- * What the victim cannot reach the test still can: memory is shared, and is
- * unmapped or protected in the victim's process alone.
+ * The test can access what the victim cannot: memory is shared, and is unmapped
+ * or protected in the victim's process alone.
  */
 #include <sys/stat.h>
 
@@ -34,7 +34,7 @@ struct trouble_spot {
 	enum trouble trouble;
 };
 
-/* A victim that has brought this about, and lives on */
+/* A victim that changes its page before it registers its list */
 static void run_in_trouble(struct victim *victim)
 {
 	struct trouble_spot *spot = victim->data;
@@ -92,7 +92,7 @@ FIXTURE(pointer)
 	struct robust_lock *locks;
 	struct robust_list *bad;
 	struct trouble_spot spot;
-	/* The page before the special one, which is as it should be */
+	/* The page before the special one, an ordinary one */
 	char *page;
 	size_t page_size;
 	int fd;
@@ -125,13 +125,13 @@ FIXTURE_VARIANT_ADD(pointer, upper_half) {
 	.address = ~((uintptr_t)-1 / 2),
 };
 
-/* Where x86 maps all memory, and where others have some of their own */
+/* Where x86 maps all memory, and many other architectures have kernel memory */
 FIXTURE_VARIANT_ADD(pointer, kernel_memory) {
 	.address = sizeof(long) == 8 ? (uintptr_t)0xffff888000001000ULL :
 				       (uintptr_t)0xc0001000,
 };
 
-/* Where x86 has its kernel's text */
+/* The kernel text of x86 */
 FIXTURE_VARIANT_ADD(pointer, kernel_text) {
 	.address = sizeof(long) == 8 ? (uintptr_t)0xffffffff81000000ULL :
 				       (uintptr_t)0xc1000000,
@@ -164,13 +164,13 @@ FIXTURE_VARIANT_ADD(pointer, truncated_file) {
 	.trouble = TRUNCATED,
 };
 
-/* Its first two bytes are there, the others are not */
+/* Its first two bytes can be accessed, the others cannot */
 FIXTURE_VARIANT_ADD(pointer, straddling) {
 	.address = -2,
 	.trouble = UNMAPPED,
 };
 
-/* All of it is there, but its word lies across two words */
+/* All of it can be accessed, but the entry and its word are misaligned */
 FIXTURE_VARIANT_ADD(pointer, misaligned) {
 	.address = -62,
 	.trouble = NO_ACCESS,
@@ -223,7 +223,7 @@ TEST_F(pointer, in_entry)
 	EXPECT_EQ((size_t)NR_LOCKS, count(self->locks, NR_LOCKS, MARKED));
 }
 
-/* A list that is bad from the start marks nothing and does no harm. */
+/* With a bad first pointer no lock is marked. */
 TEST_F(pointer, in_head)
 {
 	ASSERT_TRUE(victim_start(self->victim));
@@ -237,7 +237,7 @@ TEST_F(pointer, in_head)
 		  count(self->locks, NR_LOCKS, self->victim->tid));
 }
 
-/* A pending pointer that is bad does not cost the locks of the list. */
+/* With a bad pending pointer the locks of the list are marked. */
 TEST_F(pointer, pending)
 {
 	ASSERT_TRUE(victim_start(self->victim));
@@ -251,7 +251,7 @@ TEST_F(pointer, pending)
 	EXPECT_EQ((size_t)NR_LOCKS, count(self->locks, NR_LOCKS, MARKED));
 }
 
-/* Any address can be registered, and none of them does harm at exit. */
+/* Any address can be registered, and the exit completes. */
 TEST_F(pointer, registered)
 {
 	self->victim->registered = self->bad;
@@ -262,8 +262,8 @@ TEST_F(pointer, registered)
 }
 
 /*
- * One lock among good ones that can be found but not written. Entries and
- * words are a page apart: the first two pages are the good locks' entries and
+ * Good locks, and a bad one that can be found but not written. Entries and words
+ * are a page apart: the first two pages are the good locks' entries and
  * words, the third has the bad lock's entry, and the fourth its word.
  */
 FIXTURE(word)
@@ -299,7 +299,7 @@ FIXTURE_VARIANT_ADD(word, truncated_file) {
 	.trouble = TRUNCATED,
 };
 
-/* Every good lock has one entry's place for its entry and for its word */
+/* Entry and word of a good lock each take the size of an entry */
 #define WORD(i)	(self->words[(i) * sizeof(struct robust_list) / sizeof(futex_t)])
 
 FIXTURE_SETUP(word)
@@ -346,7 +346,7 @@ FIXTURE_TEARDOWN(word)
 	close(self->fd);
 }
 
-/* One lock that cannot be written does not cost those before it. */
+/* The locks before one that cannot be written are marked. */
 TEST_F(word, earlier_locks_marked)
 {
 	int i;
@@ -360,8 +360,8 @@ TEST_F(word, earlier_locks_marked)
 }
 
 /*
- * Nor those behind it: its entry can be read, so the kernel knows where the
- * next one is.
+ * The locks behind it are marked as well: its entry can be read, and leads to the
+ * next one.
  */
 TEST_F(word, later_locks_marked)
 {
@@ -376,8 +376,8 @@ TEST_F(word, later_locks_marked)
 }
 
 /*
- * Nor is a wakeup lost that is due when the bad lock is met: that of the last
- * good one.
+ * A wakeup that is still due when the walk reaches the bad lock is not lost: that
+ * of the last good one.
  */
 TEST_F(word, earlier_waiter_woken)
 {
@@ -393,7 +393,7 @@ TEST_F(word, earlier_waiter_woken)
 	EXPECT_EQ(1, woken(&waiters));
 }
 
-/* The same if it is the pending one. */
+/* The locks of the list are marked if the bad one is pending. */
 TEST_F(word, pending_list_marked)
 {
 	int i;
@@ -406,8 +406,8 @@ TEST_F(word, pending_list_marked)
 }
 
 /*
- * What the victim could not write the kernel does not write in its name, and
- * what was cut off the file does not come back.
+ * The kernel does not write what the victim could not write, and does not extend a
+ * file that was truncated.
  */
 TEST_F(word, unchanged)
 {
@@ -427,7 +427,7 @@ TEST_F(word, unchanged)
 }
 
 /*
- * Offsets that lead from a good entry to no good word.
+ * Offsets that lead from a good entry to a bad word.
  */
 FIXTURE(offset)
 {
@@ -482,8 +482,8 @@ FIXTURE_TEARDOWN(offset)
 }
 
 /*
- * A word that is out of reach or misaligned is no word. Where the offset leads
- * to a misaligned one it holds the victim's TID, and keeps it.
+ * A word that is out of reach or misaligned is not written. Where the offset leads
+ * to a misaligned word in the locks, that word holds the victim's TID.
  */
 TEST_F(offset, no_write)
 {
@@ -501,7 +501,7 @@ TEST_F(offset, no_write)
 		else
 			locks[i].word = tid;
 	}
-	/* A TID that starts in the entry before has broken its next pointer */
+	/* A TID that begins in the entry before it has overwritten the link there */
 	if (past == -1)
 		link_locks(&self->victim->head, locks, 1);
 	memcpy(before, self->locks, size);
@@ -510,7 +510,7 @@ TEST_F(offset, no_write)
 	EXPECT_EQ(0, memcmp(before, self->locks, size));
 }
 
-/* The pending lock's word is no better. */
+/* The same for the word of the pending lock. */
 TEST_F(offset, no_write_pending)
 {
 	struct robust_lock *lock = self->locks + 1;
@@ -519,7 +519,7 @@ TEST_F(offset, no_write_pending)
 	struct robust_lock before;
 
 	self->victim->head.list_op_pending = &lock->entry;
-	if (past > 0 && past <= 2)
+	if (past >= -1 && past <= 2)
 		memcpy((char *)&lock->word + past, &tid, sizeof(tid));
 	else
 		lock->word = tid;
@@ -530,8 +530,8 @@ TEST_F(offset, no_write_pending)
 }
 
 /*
- * An offset may lead from one end of the address space to the other. In 32
- * bits the sum of the two wraps, which makes the word no worse.
+ * An offset may lead from one end of the address space to the other. In 32 bits
+ * the sum of address and offset wraps, which is valid.
  */
 TEST(large_offset)
 {
@@ -556,7 +556,7 @@ TEST(large_offset)
 	EXPECT_EQ(MARKED, low->word);
 }
 
-/* Lists with more than one way through them, or none out of them. */
+/* Lists with links to unexpected addresses. */
 FIXTURE(list)
 {
 	struct victim *victim;
@@ -582,31 +582,31 @@ FIXTURE_TEARDOWN(list)
 }
 
 /*
- * A lock that lies askew has no word that could be exchanged atomically, and
- * keeps what it has there. That costs none of those before it.
+ * A misaligned lock has no word that could be exchanged atomically, and is not
+ * changed. The locks before it are marked.
  */
 TEST_F(list, misaligned_lock)
 {
 	struct robust_lock *locks = self->locks;
-	char *askew = (char *)&locks[NR_LOCKS + 1] + 2;
+	char *misaligned = (char *)&locks[NR_LOCKS + 1] + 2;
 	struct robust_list *end = &self->victim->head.list;
 	__u32 tid = self->victim->tid, word;
 
 	hold(locks, NR_LOCKS, tid);
 	link_locks(&self->victim->head, locks, NR_LOCKS);
-	locks[NR_LOCKS - 1].entry.next = (void *)(askew - LOCK_OFFSET);
-	memcpy(askew - LOCK_OFFSET, &end, sizeof(end));
-	memcpy(askew, &tid, sizeof(tid));
+	locks[NR_LOCKS - 1].entry.next = (void *)(misaligned - LOCK_OFFSET);
+	memcpy(misaligned - LOCK_OFFSET, &end, sizeof(end));
+	memcpy(misaligned, &tid, sizeof(tid));
 
 	ASSERT_TRUE(died_by_sigkill(self->victim));
-	memcpy(&word, askew, sizeof(word));
+	memcpy(&word, misaligned, sizeof(word));
 	EXPECT_EQ(tid, word);
 	EXPECT_EQ((size_t)NR_LOCKS, count(locks, NR_LOCKS, MARKED));
 }
 
 /*
- * So is a word that the offset puts askew. Here the words lie behind all of the
- * entries, one byte off.
+ * Nor is a word changed that the offset makes misaligned. Here the words are
+ * behind all of the entries, one byte off.
  */
 TEST_F(list, misaligned_offset)
 {
@@ -631,8 +631,8 @@ static struct robust_list *with_another_highest_bit(struct robust_list *pointer)
 }
 
 /*
- * Where the highest bit of a pointer is no part of the address, it leads to the
- * same lock all the same. The pending lock is behind the others.
+ * Where the highest bit of a pointer is not part of the address, the pointer leads
+ * to the same lock with this bit set. The pending lock is behind the others.
  */
 TEST_F(list, link_top_bit_set)
 {
@@ -653,9 +653,9 @@ TEST_F(list, link_top_bit_set)
 }
 
 /*
- * NULL leads to no lock, whether something is pending or not. With this offset
- * the lock at address 0 would have a word that can be seen. The pending lock
- * shows that the walk took place: its entry is not mapped, but its word is.
+ * A NULL link leads to no lock. With this offset the lock at address 0 would have
+ * a word that can be accessed. The pending lock shows that the walk took place:
+ * its entry is not mapped, but its word is.
  */
 TEST_F(list, null_link)
 {
@@ -684,7 +684,7 @@ TEST_F(list, self_link)
 	EXPECT_EQ(MARKED, self->locks[0].word);
 }
 
-/* Meeting it again is no reason to wake another waiter. */
+/* When the walk visits it again, no other waiter is woken. */
 TEST_F(list, self_link_wakes_once)
 {
 	struct waiters waiters = {};
@@ -698,7 +698,7 @@ TEST_F(list, self_link_wakes_once)
 	EXPECT_EQ(1, woken(&waiters));
 }
 
-/* A cycle that leaves out the head, and is entered in the middle: as a rho. */
+/* A cycle that does not contain the head, entered by a tail: a rho. */
 TEST_F(list, endless)
 {
 	hold(self->locks, MANY_LOCKS, self->victim->tid);
@@ -709,7 +709,7 @@ TEST_F(list, endless)
 	EXPECT_EQ((size_t)MANY_LOCKS, count(self->locks, MANY_LOCKS, MARKED));
 }
 
-/* The pending lock may be met in every round, and still is handled once. */
+/* The walk passes the pending lock in every round, and it is handled once. */
 TEST_F(list, endless_pending_wakes_once)
 {
 	struct waiters waiters = {};
@@ -726,9 +726,10 @@ TEST_F(list, endless_pending_wakes_once)
 }
 
 /*
- * Two lists grown together: the first victim's leads into the second one's,
- * and so to a head that is not its own. Each death marks its own locks and
- * leaves the other's, and what lies where the foreign head's word would be.
+ * Two joined lists: that of the first victim leads into that of the second one,
+ * and so to a head that is not its own. Each death marks the locks of its victim.
+ * It does not change those of the other, nor the word that the foreign head would
+ * have as a lock.
  */
 TEST_F(list, joins_other_list)
 {
@@ -803,8 +804,8 @@ static void *rewrite_word(void *arg)
 }
 
 /*
- * A list may change under the walk in every way. It ends in time, and nothing
- * that was not the victim's is written, however often that is tried.
+ * A list may change in every way during the walk. The walk ends in time, and no
+ * word is written that does not hold the victim's TID.
  */
 TEST_F(list, concurrent_changes)
 {
@@ -830,7 +831,7 @@ TEST_F(list, concurrent_changes)
 			rewriters[i].stop = 1;
 			pthread_join(rewriters[i].thread, NULL);
 		}
-		/* The one that the head leads to, and the head stays */
+		/* The head is not changed, and leads to this one */
 		ASSERT_EQ(MARKED, self->locks[0].word);
 		ASSERT_EQ((size_t)MANY_LOCKS,
 			  count(self->locks + MANY_LOCKS, MANY_LOCKS, OTHER_TID));
@@ -842,8 +843,8 @@ TEST_F(list, concurrent_changes)
 }
 
 /*
- * A thread that puts the dying one's TID back into a word as soon as it was
- * marked cannot hold the walk up for ever, even on a list that has no end.
+ * A thread that writes the victim's TID back into a word as soon as it was marked
+ * cannot prevent the end of the walk, even on a list that has no end.
  */
 TEST_F(list, lock_retaken)
 {
@@ -876,7 +877,7 @@ static void *rewrite_all_words(void *arg)
 	return NULL;
 }
 
-/* A long cycle that leaves out the head, and a lock behind it that is pending */
+/* A long cycle that does not contain the head, and a pending lock beside it */
 FIXTURE(ring)
 {
 	struct victim *victim;
@@ -900,9 +901,9 @@ FIXTURE_TEARDOWN(ring)
 }
 
 /*
- * One that puts the TID back into all words has the walk find each of them held
- * whenever it comes by. Nothing but the limit on visits of any kind ends it then,
- * which may take a while. The pending lock is handled nevertheless.
+ * If a thread writes the TID back into all words, the walk finds them held in each
+ * round. Then only the limit on visits of any kind ends it, which may take a
+ * while. The pending lock is handled nevertheless.
  */
 TEST_F_TIMEOUT(ring, locks_retaken, 360)
 {
@@ -930,7 +931,7 @@ TEST_F_TIMEOUT(ring, locks_retaken, 360)
 
 #define NR_DEATHS	20
 
-/* What is not there is not waited for: such a death takes no longer than others. */
+/* There is no wait for what is not mapped: such a death takes no longer than others. */
 TEST(time_bound)
 {
 	struct victim *victim = victim_alloc();
@@ -950,8 +951,8 @@ TEST(time_bound)
 }
 
 /*
- * Heads that lie across the border of two pages, one of which the victim has
- * not got. The head's three words are: list, offset, pending.
+ * Heads that lie across the border of two pages, one of which the victim cannot
+ * access. The head's three words are: list, offset, pending.
  */
 FIXTURE(head)
 {
@@ -963,9 +964,9 @@ FIXTURE(head)
 
 FIXTURE_VARIANT(head)
 {
-	/* So many words lie in the first page */
+	/* How many words are in the first page */
 	int words;
-	/* And that is the page that is missing, not the second */
+	/* The first page is the inaccessible one, not the second */
 	bool first_missing;
 	bool list_marked;
 	bool pending_marked;
@@ -1024,8 +1025,8 @@ FIXTURE_TEARDOWN(head)
 }
 
 /*
- * Without the offset no word can be found. Without the pending pointer the
- * list is still there.
+ * Without the offset no word can be found. Without the pending pointer the list
+ * is still walked.
  */
 TEST_F(head, list_marked)
 {
@@ -1035,7 +1036,7 @@ TEST_F(head, list_marked)
 				     MARKED : (__u32)self->victim->tid));
 }
 
-/* Without the list, the pending pointer is still there. */
+/* Without the list, the pending lock is still handled. */
 TEST_F(head, pending_marked)
 {
 	ASSERT_TRUE(died_by_sigkill(self->victim));

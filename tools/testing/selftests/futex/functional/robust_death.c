@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What the kernel does with the locks on the list of a thread that ends: in
- * every way in which it can end, and for lists of every length.
+ * What the kernel does with the locks of a thread that ends: for each way to
+ * end, and for short and long lists.
  */
 #include "robust.h"
 
@@ -10,11 +10,11 @@
 
 static void run_sigsegv(struct victim *victim)
 {
-	char *nowhere = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-			     -1, 0);
+	char *no_access = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			       -1, 0);
 
 	victim_hold(victim);
-	__atomic_store_n(nowhere, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(no_access, 0, __ATOMIC_RELAXED);
 }
 
 static void run_exit(struct victim *victim)
@@ -36,8 +36,8 @@ static void run_exec(struct victim *victim)
 }
 
 /*
- * Thread bodies: one that is the victim, and for each way in which another
- * thread can take it along, one that is that other thread.
+ * Thread bodies: those of the victim, and for each way in which another thread
+ * can end it, that of the other thread.
  */
 static void *hold_and_return(void *arg)
 {
@@ -114,7 +114,7 @@ static void run_leader_exit(struct victim *victim)
 	hold_and_exit_thread(victim);
 }
 
-/* Those that sleep when another thread ends them never return from here */
+/* A thread that another one ends in its sleep never returns from here */
 static void hold_asleep(struct victim *victim)
 {
 	victim_hold(victim);
@@ -140,7 +140,7 @@ static void run_exec_by_sibling(struct victim *victim)
 	hold_asleep(victim);
 }
 
-/* The kernel gives the thread the TID of the leader on the way */
+/* During the exec the kernel gives the thread the TID of the leader */
 static void run_exec_by_thread(struct victim *victim)
 {
 	victim->whole_process = true;
@@ -248,8 +248,8 @@ TEST_F(end, held_marked)
 }
 
 /*
- * Every other word is left as it is: free, dead already, of another owner; and
- * those that are not on the list, whatever they hold.
+ * Every other word is left as it is: one that is free, already marked or of
+ * another owner, and one of a lock that is not on the list.
  */
 TEST_F(end, other_words_unchanged)
 {
@@ -261,10 +261,10 @@ TEST_F(end, other_words_unchanged)
 		FUTEX_OWNER_DIED | FUTEX_WAITERS,
 		OTHER_TID,
 		OTHER_TID | FUTEX_WAITERS,
-		/* One bit from the victim's own, at each end of the TID */
+		/* The victim's TID but for one bit, the lowest and the highest */
 		tid ^ 1,
 		tid ^ (FUTEX_OWNER_DIED >> 1),
-		/* This one ends the list: the walk has come by all of them */
+		/* The last one on the list: the walk has visited all of them */
 		tid,
 		/* This one is not linked */
 		tid,
@@ -319,8 +319,8 @@ TEST_F(end, no_waiters_bit_no_wakeup)
 }
 
 /*
- * The lock that the thread was busy with when it ended is not on its list yet
- * and is marked nevertheless.
+ * The lock that the thread was taking or releasing when it ended is marked,
+ * although it is not on the list.
  */
 TEST_F(end, pending_marked)
 {
@@ -363,7 +363,7 @@ TEST_F(list, empty_list)
 
 	/* If the head were a lock, this would be its word */
 	head->futex_offset = (uintptr_t)&locks[0].word - (uintptr_t)head;
-	/* And the word of this one shows that the list was looked at */
+	/* The pending lock, which has the next word, shows that the head was read */
 	head->list_op_pending = (void *)((char *)head + sizeof(*locks));
 	hold(locks, 2, self->victim->tid);
 
@@ -372,7 +372,7 @@ TEST_F(list, empty_list)
 	EXPECT_EQ((__u32)self->victim->tid, locks[0].word);
 }
 
-/* Nor is it one when the walk comes back to it. */
+/* The head is no lock at the end of a list either. */
 TEST_F(list, head_with_word)
 {
 	struct {
@@ -494,7 +494,7 @@ static bool thread_dies(struct victim *victim)
 	return happens(!victim->alive);
 }
 
-/* Each of a few locks has a waiter woken, and so has the one that is pending. */
+/* One waiter of each of a few locks is woken, and one of the pending lock. */
 TEST_F(at_hand, many_with_waiters_and_pending)
 {
 	int i;
@@ -524,7 +524,7 @@ TEST_F(at_hand, one_with_waiters_and_pending)
 	EXPECT_EQ(1, woken(&self->waiters[1]));
 }
 
-/* A PI lock is marked and not woken, the one behind it is. */
+/* No waiter of a PI lock is woken, but one of the lock behind it is. */
 TEST_F(at_hand, pi_first)
 {
 	link_locks(&self->victim.head, self->locks, 2);
@@ -539,13 +539,13 @@ TEST_F(at_hand, pi_first)
 }
 
 #define NR_WAITED	100
-/* So far apart that not all locks of one batch of wakeups are in one page */
+/* So far apart that the locks of one batch of wakeups take several pages of 4 KiB */
 #define APART		16
 
 /*
- * The kernel wakes batch by batch. No waiter is forgotten where a batch ends,
- * or where a page does. The locks are in private memory, which the dying thread
- * has at hand: nothing but their number ends a batch.
+ * The kernel makes the wakeups in batches. None is lost where a batch ends, or
+ * where a page does. The locks are in private memory that is mapped: only their
+ * number ends a batch.
  */
 TEST_F(list, wakes_each_of_many)
 {
@@ -600,8 +600,8 @@ static void *announce_a_waiter_everywhere(void *arg)
 }
 
 /*
- * Words are marked atomically: a thread that says by FUTEX_WAITERS that it is
- * going to sleep either is too late to say so, or has the bit kept for it.
+ * Words are marked atomically: a thread that sets FUTEX_WAITERS before it sleeps
+ * either fails to do so, as the word is marked already, or the bit is kept.
  */
 TEST_F(list, concurrent_waiters_bit)
 {
@@ -657,33 +657,10 @@ TEST(tid_of_own_pid_namespace)
 	EXPECT_NE(MARKED, locks[1].word);
 }
 
-/* Be the first process of a new PID namespace: its TID is 1 there. */
-static void run_in_pid_namespace(struct victim *victim)
-{
-	pid_t pid;
-
-	if (unshare(CLONE_NEWPID))
-		_exit(KSFT_SKIP);
-	pid = fork();
-	if (!pid) {
-		prepare_child();
-		run__exit(victim);
-	}
-	waitpid(pid, NULL, 0);
-	_exit(0);
-}
-
 static bool in_pid_namespace(struct victim *victim)
 {
 	victim->run = run_in_pid_namespace;
 	return victim_start(victim) && victim->tid == 1;
-}
-
-/* Could the victim not be started for want of rights or namespaces? */
-static bool no_pid_namespaces(struct victim *victim)
-{
-	return !victim->tid && WIFEXITED(victim->status) &&
-	       WEXITSTATUS(victim->status) == KSFT_SKIP;
 }
 
 /* Sleeps on the word of the lock at data instead of holding it */
@@ -719,7 +696,7 @@ TEST(waiter_outside_pid_namespace)
 
 	ASSERT_TRUE(victim && lock);
 	started = in_pid_namespace(victim);
-	if (no_pid_namespaces(victim))
+	if (victim_skipped(victim))
 		SKIP(return, "needs root and PID namespaces");
 	ASSERT_TRUE(started);
 	link_locks(&victim->head, lock, 1);
@@ -747,7 +724,7 @@ TEST(waiter_in_pid_namespace)
 	waiter->run = run_waiter_in_pid_namespace;
 	waiter->data = lock;
 	started = victim_start(waiter);
-	if (no_pid_namespaces(waiter))
+	if (victim_skipped(waiter))
 		SKIP(return, "needs root and PID namespaces");
 	ASSERT_TRUE(started);
 	ASSERT_TRUE(happens(sleepers(&lock->word) == 1));
@@ -760,9 +737,10 @@ TEST(waiter_in_pid_namespace)
 }
 
 /*
- * A limit of the interface: two threads with the same TID in two PID namespaces
- * cannot be distinguished by a word. So the lock of one is marked when the other dies, but only
- * if the dying one's own list leads to that lock, as it does while it waits.
+ * A limit of the interface: a word does not distinguish two threads with the same
+ * TID in two PID namespaces. So the lock of one is marked when the other dies, but
+ * only if the list of the dying one leads to that lock: list_op_pending does so
+ * while the thread waits for the lock.
  */
 TEST(equal_tids_in_two_pid_namespaces)
 {
@@ -774,7 +752,7 @@ TEST(equal_tids_in_two_pid_namespaces)
 
 	ASSERT_TRUE(owner && victim && locks);
 	started = in_pid_namespace(owner);
-	if (no_pid_namespaces(owner))
+	if (victim_skipped(owner))
 		SKIP(return, "needs root and PID namespaces");
 	ASSERT_TRUE(started);
 	ASSERT_TRUE(in_pid_namespace(victim));
@@ -842,7 +820,7 @@ TEST(native_and_compat)
 }
 #endif
 
-/* What each thread of run_many() is given, and returns */
+/* The data of each thread of run_many() */
 struct member {
 	struct robust_list_head head;
 	struct robust_lock lock;
@@ -901,9 +879,9 @@ TEST(each_thread_walked)
 }
 
 /*
- * A lock is not woken by FUTEX_WAKE if its entry says that it is a PI futex:
- * the kernel hands it over to its waiter in another way. The word is marked
- * like any other.
+ * No waiter in FUTEX_WAIT is woken if the pointer to the entry says that the lock
+ * is a PI futex: the kernel hands such a lock over in another way. The word is
+ * marked like any other.
  */
 TEST_F(list, pi_marked_no_wakeup)
 {
@@ -935,8 +913,8 @@ TEST_F(list, pi_first)
 }
 
 /*
- * The bit belongs to the pointer that leads to a lock, and not to the lock
- * that it lies in: the neighbours of a PI lock are woken.
+ * The bit in a pointer is about the lock that the pointer leads to, and not about
+ * the one that contains it: waiters of the neighbours of a PI lock are woken.
  */
 TEST_F(list, wakes_around_pi)
 {
@@ -990,7 +968,7 @@ TEST_F(list, pi_handover)
 	self->victim->head.list.next = pi_entry(&self->locks[0]);
 	self->locks[0].word = self->victim->tid;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, wait_for_pi_lock, &waiter));
-	/* FUTEX_WAITERS shows that it is asleep */
+	/* FUTEX_WAITERS shows that it waits */
 	ASSERT_TRUE(happens(self->locks[0].word & FUTEX_WAITERS));
 
 	ASSERT_TRUE(victim_die(self->victim));
@@ -1051,7 +1029,7 @@ FIXTURE_TEARDOWN(locks)
 	victim_clean(self->victim);
 }
 
-/* There is no limit on the locks that a thread may hold: all are marked. */
+/* ROBUST_LIST_LIMIT does not limit the locks of a thread: all are marked. */
 TEST_F(locks, all_marked)
 {
 	link_locks(&self->victim->head, self->locks, variant->nr);
@@ -1063,8 +1041,7 @@ TEST_F(locks, all_marked)
 }
 
 /*
- * The lock that ends the list is no exception, and neither is what lies
- * behind it: a waiter is woken there as well.
+ * The last lock on the list is no exception: one of its waiters is woken.
  */
 TEST_F(locks, last_waiter_woken)
 {
@@ -1081,8 +1058,8 @@ TEST_F(locks, last_waiter_woken)
 }
 
 /*
- * The walk is bounded by progress: it ends after ROBUST_LIST_LIMIT entries that are
- * not the thread's. A lock behind fewer of them is marked.
+ * The walk ends after ROBUST_LIST_LIMIT entries that are no locks of the thread.
+ * A lock behind fewer of them is marked.
  */
 TEST_F(list, below_miss_limit)
 {
@@ -1094,7 +1071,7 @@ TEST_F(list, below_miss_limit)
 	EXPECT_EQ(MARKED, self->locks[ROBUST_LIST_LIMIT - 1].word);
 }
 
-/* A lock behind more of them is not: the walk has given up before. */
+/* A lock behind more of them is not: the walk has ended before. */
 TEST_F(list, miss_limit)
 {
 	size_t nr = 4000;
@@ -1109,7 +1086,7 @@ TEST_F(list, miss_limit)
 	EXPECT_EQ((__u32)self->victim->tid, self->locks[nr - 1].word);
 }
 
-/* A lock that is marked spends none of the limit: here 7000 are passed. */
+/* Locks that are marked do not count: here the walk visits 7000 entries. */
 TEST_F(list, locks_among_misses)
 {
 	size_t own = 5000, foreign = 2000, i;
@@ -1125,8 +1102,8 @@ TEST_F(list, locks_among_misses)
 }
 
 /*
- * Nor does a lock that is marked give any of them back: 3000 foreign entries
- * are too many even with a lock of the thread's own among them.
+ * Nor does a lock that is marked reset the count: 3000 foreign entries are too
+ * many even with a lock of the thread among them.
  */
 TEST_F(list, miss_limit_after_lock)
 {

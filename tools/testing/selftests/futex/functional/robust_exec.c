@@ -171,7 +171,7 @@ static void *exec_thread(void *arg)
 	wait_until_set(&process->go);
 
 	process->executing = 1;
-	/* Else the sibling could be killed before it looks again */
+	/* Else the sibling could be killed before it polls again */
 	if (process->sibling == POLLING)
 		happens(process->polled);
 	execve(process->path, arguments, environment);
@@ -356,8 +356,8 @@ static bool outer_start(struct outer *outer, struct process *process)
 }
 
 /*
- * Has it got the lock? The exec is over when this is asked: where a wakeup is
- * missing it does not come any more, and is made here to end the thread.
+ * Has it got the lock? The exec is over when this is called: a wakeup that is
+ * missing does not come any more, and is made here to end the thread.
  */
 static bool outer_got_lock(struct outer *outer)
 {

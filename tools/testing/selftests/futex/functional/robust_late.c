@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Lists and words in pages that have to be waited for: the walk waits for them
- * within a bound, and neither a page that never comes nor a kill during the
- * walk costs the locks in other pages, or their wakeups.
+ * within a bound. With a page that never comes, or a kill during the walk, the
+ * locks in other pages are still marked, and their waiters woken.
  *
  * userfaultfd cannot delay a page for a task that exits: the fault fails at
- * once. So the pages are those of a file, on a FUSE file system that the test
- * itself serves, by a process that takes as long over a page as the test says.
- * The file system is unmounted as soon as the file is open. It ends with the
- * server: then each page that is still being waited for fails.
+ * once. So the pages are those of a file on a FUSE file system. Its server is a
+ * process of the test, which delays each page as the test requests. The file
+ * system is unmounted as soon as the file is open. It ends with the server: then
+ * each wait for a page fails.
  *
  * A task in an exec waits for the pages of userfaultfd as well, in another kind
  * of sleep. There the server is a copy of the victim that has its descriptor.
@@ -25,13 +25,13 @@
 #include "robust_memory.h"
 
 /*
- * What pages that never come may cost, in seconds: a minute, which is never
- * shorter, and may be over later on a busy machine
+ * Seconds that a walk takes with a page that never comes: a minute, and more on a
+ * busy machine. The lower bound allows for the time that is measured late.
  */
 #define WAIT_MIN	58
 #define WAIT_MAX	75
 
-/* A sleeper that is forgotten comes back after so many seconds */
+/* A sleeper that is not woken returns after so many seconds */
 #define SLEEP_LIMIT	120
 
 #define MAX_PAGES	64
@@ -40,7 +40,7 @@
 /* Distance of two locks in one page */
 #define LOCK_STEP	64
 
-/* Instead of a delay: not before the test says so; not a page of the file */
+/* Instead of a delay: not before the test changes it; not a page of the file */
 #define NEVER		-1
 #define AT_HAND		-2
 
@@ -77,12 +77,12 @@ struct late {
 	int uffd;
 	/* A 32-bit list, which the victim registers besides */
 	struct compat *compat;
-	/* The victim has the file open when it dies; the server's answer is late */
+	/* The victim has the file open when it dies, and its flush is answered late */
 	bool keep_file;
 	__u64 flush;
 	long long flush_answered;
 	int flush_interrupted;
-	/* The server takes each page away as soon as it is there */
+	/* The server removes each page as soon as it is there */
 	bool take_away;
 	/* A thread that exits is sent task work after so many seconds */
 	int notify_delay;
@@ -90,7 +90,7 @@ struct late {
 	bool direct;
 	/* While a thread waits for this page, its process holds the mmap lock */
 	int mm_locked;
-	/* The lock whose page it has only read */
+	/* The victim has only read the page of this lock */
 	int read_before;
 	/* Pages that the victim does not map before it dies, from here on */
 	int untouched;
@@ -156,7 +156,7 @@ static struct fuse_attr attributes(struct late *late, __u64 node)
 /* Delay of the reply to the flush of the file, when a victim ends */
 #define FLUSH_DELAY	2000
 
-/* Others have the file open as well: they do not wait */
+/* Flushes of other tasks that have the file open are answered at once */
 static bool is_flush_of_victim(struct late *late, struct fuse_in_header *in)
 {
 	return late->keep_file && in->opcode == FUSE_FLUSH &&
@@ -181,7 +181,7 @@ static void handle(struct late *late, int fd, struct fuse_in_header *in)
 		init.minor = FUSE_KERNEL_MINOR_VERSION;
 		if (init_in->minor < init.minor)
 			init.minor = init_in->minor;
-		/* One page a request, and the fault does not read it itself */
+		/* Requests of one page, as read ahead: the fault only waits for it */
 		init.max_readahead = late->page_size;
 		init.flags = FUSE_ASYNC_READ;
 		init.max_background = MAX_REQUESTS;
@@ -321,7 +321,7 @@ static void serve(struct late *late, int fd)
 	_exit(0);
 }
 
-/* Where a directory can be made to mount on, and a device node */
+/* Make a directory to mount on, and to make a device node in */
 static bool make_directory(char *path, size_t size)
 {
 	static const char * const places[] = { "/tmp", "/dev/shm", "/run", NULL };
@@ -373,7 +373,7 @@ static const char *open_file(struct late *late)
 			prepare_child();
 			serve(late, fd);
 		}
-		/* The server alone keeps the file system */
+		/* Only the server keeps the connection open */
 		close(fd);
 		fd = -1;
 		snprintf(path, sizeof(path), "%s/" FILE_NAME, directory);
@@ -488,7 +488,7 @@ static void bring(struct late *late, int page)
 		return;
 }
 
-/* What serve() is for a file on FUSE */
+/* The server for userfaultfd, as serve() is for FUSE */
 static int bring_pages(void *arg)
 {
 	struct late *late = arg;
@@ -677,8 +677,8 @@ static int open_direct(struct late *late)
 }
 
 /*
- * Hold the mmap lock as long as a page of the file is on its way: direct I/O has no
- * use for pages, so mmap() waits for this one to drop it.
+ * Hold the mmap lock while a page of the file is being read: a mapping for direct
+ * I/O first drops the pages of the file, so mmap() waits for this one.
  */
 static void hold_mmap_lock(struct late *late, int fd, int page)
 {
@@ -787,7 +787,7 @@ static bool late_ended(struct late *late)
 	return !late->victim->pid;
 }
 
-/* Wait for that; the milliseconds that it took, -1 if it took too long */
+/* Wait for that; returns the milliseconds that it took, -1 if it took too long */
 static long long time_to_end(struct late *late)
 {
 	long long start = milliseconds(), now;
@@ -801,7 +801,7 @@ static long long time_to_end(struct late *late)
 	return -1;
 }
 
-/* Those in pages that came, of the first @nr */
+/* How many of the first @nr locks are marked, in pages that came */
 static int late_count(struct late *late, int nr)
 {
 	int i, page, marked = 0;
@@ -826,7 +826,7 @@ static int requests(struct late *late)
 	return nr;
 }
 
-/* Whatever waits for a page ends with the server */
+/* The end of the server ends all waits for its pages */
 static void late_clean(struct late *late)
 {
 	if (!late)
@@ -978,7 +978,7 @@ static void delay_all(struct late *late, int delay)
 		late->delay[page] = delay;
 }
 
-/* Drop the loaded pages of the file; its reader has it mapped, nothing else */
+/* Drop the pages of the file that were read. The test alone has them mapped. */
 static void drop_pages(struct late *late)
 {
 	size_t size = late->nr_pages * late->page_size;
@@ -1078,9 +1078,8 @@ TEST_F_TIMEOUT(late_page, many_words, 120)
 }
 
 /*
- * A process waits in an exec for pages that userfaultfd has to bring, also for
- * that of the head. It is the new program afterwards, and no lock is lost, nor
- * is a wakeup.
+ * A process waits in an exec for pages that are supplied by userfaultfd, also for
+ * that of the head. The new program runs afterwards, and no mark or wakeup is lost.
  */
 FIXTURE(watched_page)
 {
@@ -1183,8 +1182,8 @@ TEST_F_TIMEOUT(watched_page, head, 120)
 }
 
 /*
- * Pages that are taken away again, before they were used if possible: by the
- * server, and by a task that shares the memory and unmaps them over and over.
+ * Pages that are removed again, if possible before they are used: by the server,
+ * and by a task that shares the memory and unmaps them over and over.
  */
 #define NR_TAKEN	64
 
@@ -1268,8 +1267,8 @@ FIXTURE_TEARDOWN(taken_page)
 }
 
 /*
- * It may cost locks, not the death, nor the pending lock. A lock that is marked
- * has its waiter woken, and no other one has.
+ * Locks on the list may be missed, but the death completes, and the pending lock
+ * is marked. The waiter of each lock that is marked is woken, and no other one.
  */
 TEST_F_TIMEOUT(taken_page, exit_completes, 120)
 {
@@ -1304,13 +1303,13 @@ TEST_F_TIMEOUT(taken_page, exit_completes, 120)
 	       NR_TAKEN + 1, requests(late), took);
 	/* The harness takes a test that is skipped for one that has not failed */
 	if (_metadata->passed && requests(late) <= NR_TAKEN)
-		SKIP(return, "no page was taken away before it was used");
+		SKIP(return, "no page was removed before it was used");
 }
 
 /*
  * One page never comes, or two: locks are in ordinary pages before and behind
- * it. All ways to die are tried at the same time, since each costs the whole
- * bound.
+ * it. All ways to die are tried at the same time, since each takes the whole
+ * minute.
  */
 #define NR_BEFORE	8
 #define NR_LISTED	(2 * NR_BEFORE + 1)
@@ -1435,8 +1434,8 @@ static void start_locker(struct locker *locker, struct late *late,
 }
 
 /*
- * The kernel sets FUTEX_WAITERS before it looks for the owner. So this locker has
- * called while the walk was waiting for its page, if that has not been answered.
+ * The kernel sets FUTEX_WAITERS before it looks up the owner. So if the request
+ * for the page is not answered yet, the call was made while the walk waited for it.
  */
 static bool locks_during_walk(struct locker *locker, struct late *late)
 {
@@ -1449,7 +1448,8 @@ static bool locks_during_walk(struct locker *locker, struct late *late)
 
 /*
  * Whether the kernel finds a page that is mapped for writing without the mmap lock:
- * HAVE_FAST_GUP. MIPS does not where the data cache has aliases.
+ * HAVE_FAST_GUP. MIPS does not where the data cache has aliases. Where the kernel
+ * does and this is false, the tests check less.
  */
 #if defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) || \
 	defined(__s390__) || defined(__powerpc__)
@@ -1473,8 +1473,8 @@ static const struct absence {
 	 * Another thread holds the mmap lock for writing until the limit has expired
 	 * and the page comes, of which there is one. The pending lock is not held,
 	 * and its page is not mapped for writing. So each architecture has a wakeup
-	 * for which it needs the mmap lock. Where the lock before has one, the page of
-	 * the pending lock is gone afterwards.
+	 * for which it needs the mmap lock. If it needs that for the lock before as
+	 * well, the page of the pending lock is gone when it gets it.
 	 */
 	bool mm_locked;
 	/* After so many seconds it is killed, or the pages come nevertheless */
@@ -1520,7 +1520,7 @@ static const char *absence_prepare(struct hole *hole,
 	return NULL;
 }
 
-/* Is it the kernel, or the kind of program, that has no such death? */
+/* Start it, or leave it out if this kernel or program has no such death */
 static bool absence_start(struct hole *hole, const struct absence *absence)
 {
 	struct victim *victim = hole->late->victim;
@@ -1534,7 +1534,7 @@ static bool absence_start(struct hole *hole, const struct absence *absence)
 	return hole->left_out;
 }
 
-/* When its time is over, a thread has a signal pending that nothing has sent */
+/* At the limit the kernel makes SIGKILL pending for the thread */
 static bool limit_expired(struct victim *victim)
 {
 	unsigned long long pending = 0;
@@ -1628,7 +1628,7 @@ static void check_absence(struct __test_metadata *_metadata, struct hole *hole,
 	long long took;
 	int i, due;
 
-	/* The minute of an exec begins then */
+	/* The minute of an exec begins with the kill */
 	if (absence->death == EXEC && hole->disturbed)
 		start = hole->disturbed;
 	took = hole->ended - start;
@@ -1681,15 +1681,16 @@ static void check_absence(struct __test_metadata *_metadata, struct hole *hole,
 }
 
 /*
- * The walk gives the pages up after a minute, for all lists together. That
- * costs no other lock. A waiter for a lock before them does not wait that long,
- * and FUTEX_LOCK_PI on a futex of the dying thread, that is not robust, comes
- * back when it is dead. What the exit waits for afterwards, the flush of a
- * file, is not interrupted. Nor is a wakeup that has to wait for the mmap lock.
+ * The walk gives the pages up after a minute, for all lists together. All locks
+ * in other pages are marked. A waiter for a lock before them does not wait that
+ * long, and FUTEX_LOCK_PI on a futex of the dying thread that is not robust
+ * returns when the thread is dead. What the exit waits for afterwards, the flush
+ * of a file, is not interrupted. Nor is a wakeup that has to wait for the mmap
+ * lock.
  *
  * An exec has a minute from the kill on, and without a kill it waits for as
- * long as it takes. As long as it may go on, it can own the futex:
- * FUTEX_LOCK_PI waits for that, up to its own limit.
+ * long as it takes. As long as the task may continue it can own the futex, so
+ * FUTEX_LOCK_PI waits for it, up to its own limit.
  */
 TEST_F_TIMEOUT(absent_page, bounded_wait, 180)
 {
@@ -1816,9 +1817,9 @@ FIXTURE_TEARDOWN(pi_lock)
 }
 
 /*
- * The call waits until the walk is over. Then it has the lock that is on the list,
- * marked; and it fails with ESRCH for one that is not, as nothing will ever release
- * that. A task in an exec is waited for in another way: see
+ * The call waits until the walk is over. Then it gets the lock that is on the list,
+ * marked; and for the futex that is not it fails with ESRCH, as nothing will ever
+ * release that. It waits for a task in an exec in another way: see
  * absent_page.bounded_wait for the futex that is on no list.
  */
 TEST_F_TIMEOUT(pi_lock, waits_for_walk, 120)
@@ -2084,7 +2085,7 @@ TEST_F_TIMEOUT(busy_mm, wakeups_not_delayed, 60)
 	late_list(late, 1);
 	late_pending(late, PENDING_SLOT);
 	ASSERT_TRUE(start_pair(&pair, late, 0, PENDING_SLOT));
-	/* It waits for the locked page, and that only where it has the mmap lock */
+	/* It sleeps for the locked page, and holds the mmap lock while it does so */
 	ASSERT_TRUE(happens(late->end_process &&
 			    task_state(victim->pid, victim->pid) == 'D'));
 
@@ -2111,9 +2112,9 @@ TEST_F_TIMEOUT(busy_mm, wakeups_not_delayed, 60)
  *
  * A page of a file on a disk, or on FUSE, is clean after msync(), and then mapped
  * for reading only. Other memory is never clean: there enum loss says what takes
- * the page away. It is every kind of memory that robust_memory has, but for those
- * of words that cannot be read at the end: no wakeup is due there. Of those that
- * can be read, and not written, it is due for the pending lock.
+ * the page away. These are all kinds of memory of robust_memory, except those with
+ * words that cannot be read at the end: no wakeup is due there. Where words can be
+ * read, but not written, a wakeup is due for the pending lock alone.
  */
 enum {
 	RAM_DISK = NR_KINDS,
@@ -2126,7 +2127,7 @@ enum {
 #define CLEAN_PENDING	(NR_CLEAN - 1)
 
 #define DISK		"/dev/ram0"
-/* The first ones are what others use, or look at */
+/* The first pages are where other programs look for a header */
 #define DISK_PAGE	16
 
 struct clean {
@@ -2239,7 +2240,7 @@ static int keep_copy(void *arg)
 	return 0;
 }
 
-/* Now nothing may be written without a fault */
+/* After this each write to the words faults */
 static bool make_clean(struct clean *clean)
 {
 	struct late *late = clean->late;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The memory that locks live in. A lock that the dying thread could write is
- * marked in whatever memory it lies, be it there or still to be fetched; one
- * that the thread could not write stays as it is, and costs no other.
+ * Locks in all kinds of memory. A lock that the dying thread could have written is
+ * marked, whether its page is present or has to be faulted in. A lock that the
+ * thread could not have written is not changed, and the locks behind it are marked.
  *
- * The dying thread is one of the test itself: what becomes of private memory
- * can be seen from within alone.
+ * The dying thread belongs to the process of the test, as only this process can
+ * read its private memory afterwards.
  *
- * Entries and words lie apart, at one distance throughout. So a lock with a
- * word out of reach can have an entry that leads on to the next one. For each
- * kind of memory there is an area of entries and an area of words.
+ * For each kind of memory there is an area of entries and an area of words, so
+ * that a lock with an inaccessible word can have an entry that leads to the next
+ * lock. The distance from an entry to its word is always the same.
  */
 #include <poll.h>
 #include <sys/stat.h>
@@ -60,13 +60,13 @@ static struct robust_list *entry_at(char *entries, struct lock lock)
 	return (void *)(entries + place(lock.area, lock.k));
 }
 
-/* Every other lock has waiters, or so it says */
+/* Every other lock has FUTEX_WAITERS set */
 static __u32 waiters_bit(unsigned int k)
 {
 	return k % 2 ? FUTEX_WAITERS : 0;
 }
 
-/* Keep a copy in another process, and say at the end whether it has changed */
+/* Keep a copy in another process, which checks at the end that it is unchanged */
 static bool fork_copy(struct area *area, __u32 tid)
 {
 	unsigned int k;
@@ -94,8 +94,8 @@ static bool prepare_for_death(struct area *area, __u32 tid)
 }
 
 /*
- * After the death. Returns whether nothing has changed that is none of the
- * dying thread's business, and makes the words readable again.
+ * After the death: check that nothing has changed that the thread could not have
+ * changed, and make the words readable again.
  */
 static bool look_after_death(struct area *area, __u32 tid)
 {
@@ -106,7 +106,7 @@ static bool look_after_death(struct area *area, __u32 tid)
 
 	switch (area->kind) {
 	case PRIVATE_FILE:
-		/* The file is not the thread's, its copy of a page is */
+		/* The thread's copy of a page is marked, and not the file */
 		for (k = 0; k < area->nr; k++)
 			if (*word_at(area->words_filled,
 				     (struct lock){ area, k }) !=
@@ -125,11 +125,11 @@ static bool look_after_death(struct area *area, __u32 tid)
 		return !mprotect(area->words, area->size,
 				 PROT_READ | PROT_WRITE);
 	case TRUNCATED:
-		/* What was cut off does not come back by itself */
+		/* The file was not extended again */
 		return !fstat(area->fd, &stat) && !stat.st_size &&
 		       !ftruncate(area->fd, FILE_SIZE);
 	case UFFD_MISSING:
-		/* The dead thread has not waited for an answer to a fault */
+		/* No fault of the dead thread was reported */
 		if (poll(&event, 1, 0) > 0)
 			return false;
 		close(area->fd);
@@ -146,7 +146,7 @@ static __u32 word_expected(struct lock lock, __u32 tid)
 	switch (lock.area->kind) {
 	case TRUNCATED:
 	case UFFD_MISSING:
-		/* Nothing ever was there, or is any more */
+		/* The page is zero: it was cut off, or never present */
 		return 0;
 	case READ_ONLY:
 	case READ_ONLY_FILE:
@@ -201,7 +201,7 @@ static bool memory_prepare_for_death(struct memory *memory, __u32 tid)
 	       prepare_for_death(&memory->areas[FORKED], tid);
 }
 
-/* How many things are not as they should be; says which kinds they are in */
+/* How many things are wrong; prints the kinds of memory they are in */
 static size_t count_wrong(struct memory *memory, struct lock *locks, size_t nr,
 			  __u32 tid)
 {
@@ -245,7 +245,7 @@ static bool end_thread(struct victim *victim)
 	return happens(!victim->alive);
 }
 
-/* Locks of one kind of memory, and good neighbours before and behind each */
+/* Locks in one kind of memory, and one in ordinary memory before and behind each */
 #define NR_OF_KIND	(3 * NR_PAGES)
 #define NR_LOCKS	(2 * NR_OF_KIND + 1)
 
@@ -340,8 +340,8 @@ FIXTURE_VARIANT_ADD(kind, truncated_file) {
 };
 
 /*
- * The kernel asks no userfaultfd for the pages of a thread that exits, so they
- * are out of reach. For a thread that execs it does ask: see robust_walk.
+ * A fault of a thread that exits does not wait for userfaultfd, so it cannot access
+ * these pages. A fault of a thread that execs does wait: see robust_walk.
  */
 FIXTURE_VARIANT_ADD(kind, userfaultfd_missing) {
 	.kind = UFFD_MISSING,
@@ -369,7 +369,7 @@ FIXTURE_SETUP(kind)
 	for (i = 0; i < NR_LOCKS; i++) {
 		self->locks[i].area = &memory->areas[i % 2 ? variant->kind : 0];
 		self->locks[i].k = i / 2;
-		/* Two locks cannot be the same */
+		/* All locks are different ones */
 		if (variant->kind == SHARED_ANONYMOUS)
 			self->locks[i].k = i;
 	}
@@ -384,11 +384,10 @@ FIXTURE_TEARDOWN(kind)
 }
 
 /*
- * Each lock is marked, with FUTEX_WAITERS kept, that the thread could have
- * written itself: at the start of a page, at its end and in the middle. All
- * others stay as they are, and so does what is not the thread's: the file
- * behind a private mapping, and another process's copy. And whatever becomes of
- * them, their valid neighbours in the list are marked.
+ * Each lock that the thread could have written is marked, with FUTEX_WAITERS kept:
+ * at the start of a page, at its end and in the middle. All others are unchanged,
+ * and so are the file behind a private mapping and the copy of another process.
+ * In each case the neighbours in ordinary memory are marked.
  */
 TEST_F(kind, writable_marked)
 {
@@ -400,9 +399,9 @@ TEST_F(kind, writable_marked)
 }
 
 /*
- * One waiter is woken of a lock that is marked, and none of one that is not.
- * Here it is the last of its kind, and the neighbour behind it shows that the
- * waking goes on. A word in a page that is missing can have no waiter.
+ * One waiter of a lock that is marked is woken, and none of a lock that is not.
+ * The lock is the last one of its kind, and the neighbour behind it shows that
+ * wakeups continue. A word in a missing page cannot have a waiter.
  */
 TEST_F(kind, waiter_woken)
 {
@@ -435,9 +434,9 @@ TEST_F(kind, waiter_woken)
 }
 
 /*
- * Words whose waiters the kernel looks up by their page, as the mapping is not of a
- * regular file. The locks lie in the ring buffer of an AIO context, where no event
- * has been written.
+ * Words for which the futex key has to come from the page, as the mapping is not of
+ * a regular file or a block device. The locks are in the ring buffer of an AIO
+ * context, where no event has been written.
  */
 #define RING_WORDS	2048
 #define NR_RING_LOCKS	64
@@ -548,8 +547,8 @@ TEST(pending_in_private_read_only_file)
 	EXPECT_EQ(1, woken(&waiters));
 	EXPECT_EQ(0U, waiters.seen);
 
-	munmap(word, page_size);
-	munmap(file, page_size);
+	munmap((void *)word, page_size);
+	munmap((void *)file, page_size);
 	close(fd);
 }
 
@@ -586,7 +585,7 @@ FIXTURE_SETUP(all)
 		else
 			bad[nr_bad++] = area;
 	}
-	/* These need nothing of the system */
+	/* So many exist on every system */
 	ASSERT_LE(7U, nr_good);
 	ASSERT_LE(3U, nr_bad);
 
@@ -616,9 +615,9 @@ FIXTURE_TEARDOWN(all)
 }
 
 /*
- * One list of 100,000 locks that goes from one kind of memory to the next with
- * every step: each one that can be written is marked, those that cannot be are
- * left, and none is skipped because of a bad neighbour.
+ * One list of 100,000 locks, each in another kind of memory than the one before:
+ * those that can be written are marked, those that cannot be are unchanged, and
+ * none is missed because of its neighbours.
  */
 TEST_F_TIMEOUT(all, writable_marked, 120)
 {

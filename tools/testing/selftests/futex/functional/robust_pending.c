@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * list_op_pending: the lock that a thread was taking or releasing when it
- * died. Where in that it was follows from three things alone: whether the lock
- * is on the list already or still, what its word holds, and whether it is a PI
- * futex. Each variant is one moment.
+ * died. Three facts alone tell how far it had come: whether the lock is on the
+ * list, what its word holds, and whether it is a PI futex. Each variant is one
+ * moment.
  */
 #include "robust.h"
 
@@ -70,8 +70,8 @@ FIXTURE_VARIANT_ADD(moment, taken_from_dead) {
 };
 
 /*
- * It has put the lock on the list, or not taken it off again. It is one lock
- * for which two pointers stand, so it is one waiter that is woken.
+ * It has put the lock on the list, or not taken it off again. Two pointers lead
+ * to one lock, so one waiter is woken.
  */
 FIXTURE_VARIANT_ADD(moment, listed) {
 	.owner = VICTIM,
@@ -106,7 +106,7 @@ FIXTURE_VARIANT_ADD(moment, unlocked_waiters_bit_left) {
 	.woken = 1,
 };
 
-/* It was woken by a death, and has not taken the lock: pass the wakeup on */
+/* A death woke the thread, and it has not taken the lock: wake another one */
 FIXTURE_VARIANT_ADD(moment, woken_by_exit) {
 	.owner = NO_TID,
 	.bits = FUTEX_OWNER_DIED,
@@ -119,7 +119,7 @@ FIXTURE_VARIANT_ADD(moment, woken_by_exit_more_waiters) {
 	.woken = 1,
 };
 
-/* A third thread was faster, and does not know that others wait */
+/* A third thread was faster. Without FUTEX_WAITERS its unlock wakes no waiter. */
 FIXTURE_VARIANT_ADD(moment, woken_lock_lost) {
 	.owner = OTHER,
 	.woken = 1,
@@ -131,7 +131,7 @@ FIXTURE_VARIANT_ADD(moment, woken_by_exit_lock_lost) {
 	.woken = 1,
 };
 
-/* A third thread was faster, and will wake the next one itself */
+/* A third thread was faster. With FUTEX_WAITERS its unlock wakes a waiter. */
 FIXTURE_VARIANT_ADD(moment, woken_lock_lost_waiters_bit) {
 	.owner = OTHER,
 	.bits = FUTEX_OWNER_DIED | FUTEX_WAITERS,
@@ -228,7 +228,7 @@ TEST_F(moment, final_word)
 
 /*
  * For a pending lock one wakeup is made if the dying thread may have left one
- * undone that no other thread will make, and none if not. Never are there two,
+ * undone that no other thread will make, and none if not. Two are never made,
  * even if the lock is on the list as well.
  */
 TEST_F(moment, wakeups)
@@ -267,8 +267,8 @@ FIXTURE_TEARDOWN(pending)
 }
 
 /*
- * NULL means that nothing is pending, and not that the lock at address 0 is:
- * with this offset its word would be one that can be seen.
+ * NULL means that nothing is pending, and not that the lock at address 0 is.
+ * With this offset such a lock would have a word that can be accessed.
  */
 TEST_F(pending, null_address)
 {
@@ -285,9 +285,8 @@ TEST_F(pending, null_address)
 }
 
 /*
- * Nor is it one if there is a list beside it. The only lock of that has an
- * entry that is not mapped, but a word that is, which shows that the walk took
- * place.
+ * The same with a list. Its only lock has an entry that is not mapped, but a word
+ * that is: the mark shows that the walk took place.
  */
 TEST_F(pending, null_address_with_list)
 {
@@ -304,7 +303,7 @@ TEST_F(pending, null_address_with_list)
 	EXPECT_EQ((__u32)self->victim->tid, words[0]);
 }
 
-/* A thread that is woken by the death, and then writes the dead one's head */
+/* A thread that the death wakes, and that then writes the head of the victim */
 struct successor {
 	struct victim *victim;
 	struct robust_lock *locks;
@@ -323,9 +322,9 @@ static void *change_pending_when_woken(void *arg)
 #define LONG_LIST	100000
 
 /*
- * list_op_pending is read before anything is woken: once its first lock is
- * marked, threads that share the memory may take the thread for dead, and use
- * the memory of its head again. The list is long enough to give them the time.
+ * list_op_pending is read before the first wakeup: once a lock is marked, other
+ * threads can tell that its owner is dead, and may reuse the memory of the head.
+ * The list is long enough to give them time to do so.
  */
 TEST(pending_read_before_wakeups)
 {
@@ -356,7 +355,7 @@ TEST(pending_read_before_wakeups)
 	EXPECT_EQ((__u32)victim->tid, locks[LONG_LIST].word);
 }
 
-/* A lock that is pending does not cost the others on the list anything. */
+/* If a lock of the list is pending, the others are still marked. */
 TEST_F(pending, in_list)
 {
 	link_locks(&self->victim->head, self->locks, 5);
@@ -368,8 +367,9 @@ TEST_F(pending, in_list)
 }
 
 /*
- * Nor is it marked and woken twice where the locks before it on the list have
- * brought its page in, so that nothing keeps the walk from going on to it.
+ * The pending lock is handled once, and one waiter woken, also where the locks
+ * before it on the list have brought in its page, so that its word is accessible
+ * when the walk passes it.
  */
 TEST_F(pending, in_list_once)
 {
@@ -422,7 +422,7 @@ TEST_F(pending, handled_last)
 
 	victim->go = 1;
 	futex_wake(&victim->go, 1, 0);
-	/* No sleep between the looks: the one that counts is the first */
+	/* No sleep between the reads: what counts is the first one with the mark */
 	ASSERT_TRUE(happens(({
 		int spins = 100000;
 
@@ -533,8 +533,8 @@ FIXTURE_TEARDOWN(broken_list)
 }
 
 /*
- * The pending lock is handled even if the list is broken: its address stands
- * in the head, and does not depend on the list.
+ * The pending lock is handled even if the list is broken: its address is in the
+ * head, and does not depend on the list.
  */
 TEST_F(broken_list, pending_marked)
 {

@@ -11,11 +11,11 @@
 /* The new program is this one. It sleeps if this variable is set. */
 #define ROLE		"ROBUST_PI_OWNER"
 
-/* What a race is given: execs, and milliseconds after which no more begin */
+/* Limits of a race: execs, and milliseconds after which no more begin */
 #define ROUNDS		100
 #define BUDGET		10000
 
-/* A wait that lasts so long, in milliseconds, is one for the wrong task */
+/* In milliseconds: a wait that takes so long is one for the wrong task */
 #define LOCK_LIMIT	500
 
 #define OWNER_STACK	(64 * 1024)
@@ -201,10 +201,15 @@ FIXTURE_TEARDOWN(exec)
 /* Start it, and give it both futexes */
 static bool owner_start(struct owner *owner)
 {
+	char *stack = owner->stack;
+
+#ifndef __hppa__
+	stack += OWNER_STACK;
+#endif
 	init_head(&owner->head);
 	owner->tid = 0;
 	owner->go = 0;
-	owner->pid = clone(run_owner, owner->stack + OWNER_STACK,
+	owner->pid = clone(run_owner, stack,
 			   CLONE_VM | SIGCHLD, owner);
 	if (owner->pid < 0 || !happens(owner->tid))
 		return false;
@@ -267,6 +272,47 @@ TEST_F_TIMEOUT(exec, private_never_waits, 60)
 	EXPECT_EQ(rounds, before + during + after + waited);
 	if (!during && _metadata->passed)
 		SKIP(return, "no call came during an exec");
+}
+
+/*
+ * A shared PI futex that is on the list: a call that comes before the exec marks
+ * it waits for the mark, and gets the futex. It must not attach to the task once
+ * the mark is there, as the task's new program would have to release it.
+ */
+TEST_F_TIMEOUT(exec, shared_never_waits, 60)
+{
+	unsigned int rounds = 0, before = 0, marked = 0, waited = 0;
+	struct owner *owner = &self->owner;
+	long long end = milliseconds() + BUDGET;
+	unsigned int i;
+	int error;
+
+	while (rounds < ROUNDS && milliseconds() < end) {
+		ASSERT_TRUE(owner_start(owner));
+		owner->head.list.next = pi_entry(&owner->listed);
+		owner->go = 1;
+		futex_wake(&owner->go, INT_MAX, 0);
+		/* At different distances from the start of the exec */
+		for (i = 0; i < rounds % 16 * 16; i++)
+			syscall(SYS_gettid);
+		before += owner->listed.word == (futex_t)owner->tid;
+		error = lock_pi_for(&owner->listed.word, FUTEX_LOCK_PI,
+				    LOCK_LIMIT);
+		rounds++;
+		waited += error == ETIMEDOUT;
+		if (!error) {
+			marked += !!(owner->listed.word & FUTEX_OWNER_DIED);
+			EXPECT_EQ(0, futex_unlock_pi(&owner->listed.word, 0));
+		}
+		owner_end(owner);
+	}
+
+	TH_LOG("%u rounds: %u calls before the mark, waited in %u",
+	       rounds, before, waited);
+	EXPECT_EQ(0U, waited);
+	EXPECT_EQ(rounds, marked + waited);
+	if (!before && _metadata->passed)
+		SKIP(return, "no call came before the mark");
 }
 
 TEST_HARNESS_MAIN

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The robust mutexes of the C library, shared between processes: what robust
- * futexes are for. Nothing here knows how the library uses them.
+ * futexes are for. No test depends on how the library uses them.
  */
 #include "robust.h"
 
@@ -72,7 +72,7 @@ struct shared {
 	pthread_mutex_t many[MANY_MUTEXES];
 };
 
-/* What a child does; it ends with it if it returns */
+/* What a child does; it exits when this returns */
 typedef void (*child_fn)(struct shared *shared);
 
 static pid_t start_child(struct shared *shared, child_fn child)
@@ -87,7 +87,7 @@ static pid_t start_child(struct shared *shared, child_fn child)
 	return pid;
 }
 
-/* Wait for the end of @pid, or its stop in an exec; kill it if it comes not */
+/* Wait for the end of @pid, or its stop in an exec; kill it if neither comes */
 static bool ends(pid_t pid, int *status)
 {
 	if (happens(waitpid(pid, status, WNOHANG) == pid))
@@ -135,7 +135,7 @@ static void *lock_only(void *arg)
 	return NULL;
 }
 
-/* The process lives on until it is killed; its thread does not */
+/* The thread exits, and the process lives on until it is killed */
 static void lock_in_a_thread(struct shared *shared)
 {
 	pthread_t thread;
@@ -146,7 +146,7 @@ static void lock_in_a_thread(struct shared *shared)
 		pause();
 }
 
-/* Returns what went wrong; ENOMEM is not the mutex's fault */
+/* Returns 0 or an error number: ENOMEM if there is no memory to share */
 static int share_mutex(struct shared **shared, int protocol)
 {
 	*shared = shared_memory(sizeof(**shared));
@@ -245,14 +245,14 @@ TEST_F(mutex, process_killed)
 	EXPECT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
 }
 
-/* So it is if the owner just exits, */
+/* The same if the owner exits. */
 TEST_F(mutex, process_exited)
 {
 	ASSERT_TRUE(owner_dies(self->shared, lock_and_exit, &self->owner));
 	EXPECT_EQ(EOWNERDEAD, acquire(&self->shared->mutex, variant->how));
 }
 
-/* or gives way to another program, */
+/* The same if the owner execs another program. */
 TEST_F(mutex, exec)
 {
 	ASSERT_TRUE(owner_dies(self->shared, lock_and_exec, &self->owner));
@@ -260,8 +260,8 @@ TEST_F(mutex, exec)
 }
 
 /*
- * or was one thread of a process that lives on. A try can come too early then,
- * since nothing shows from outside when the thread has ended.
+ * The same if the owner was one thread of a process that lives on. A trylock can
+ * come too early then, since nothing shows from outside when the thread has ended.
  */
 TEST_F(mutex, thread_exited)
 {
@@ -293,7 +293,7 @@ TEST_F(mutex, not_recoverable)
 	EXPECT_EQ(ENOTRECOVERABLE, acquire(&self->shared->mutex, variant->how));
 }
 
-/* It may happen to one mutex more than once. */
+/* A second owner of the same mutex may die as well. */
 TEST_F(mutex, second_owner_dies)
 {
 	ASSERT_TRUE(owner_dies(self->shared, lock_and_die, &self->owner));
@@ -307,9 +307,9 @@ TEST_F(mutex, second_owner_dies)
 }
 
 /*
- * Waiters of a mutex. What they sleep on and how is the library's business,
- * so they are given some time to get there; if that is not enough, they find
- * the mutex in the same state.
+ * Waiters of a mutex. What they sleep on depends on the library, so they are given
+ * some time to go to sleep; if that is not enough, they find the mutex in the same
+ * state.
  */
 FIXTURE(waiters)
 {
@@ -495,7 +495,7 @@ FIXTURE_TEARDOWN(condition)
 	end_task(self->owner);
 }
 
-/* Sleep until it is fulfilled. Returns what the mutex came back with. */
+/* Sleep until it is fulfilled. Returns the result of taking the mutex again. */
 static int await_condition(struct shared *shared)
 {
 	int ret = pthread_mutex_lock(&shared->mutex);
@@ -579,7 +579,7 @@ static void lock_and_die_when_time_is_up(struct shared *shared)
 	kill(getpid(), SIGKILL);
 }
 
-/* Have @nr of them asleep on the condition; false if they do not get there */
+/* Have @nr of them asleep on the condition; false if that takes too long */
 static bool start_sleepers(struct shared *shared, pid_t *pids, int nr,
 			   child_fn child)
 {
@@ -593,7 +593,7 @@ static bool start_sleepers(struct shared *shared, pid_t *pids, int nr,
 	return happens(shared->waiting == (futex_t)nr);
 }
 
-/* Kill one that was started, and see it dead; false if it does not die */
+/* Kill one that was started, and wait for its end; false if it does not die */
 static bool kill_child(pid_t *pid)
 {
 	int status;
@@ -630,12 +630,12 @@ TEST_F(condition, eownerdead_timeout)
 	EXPECT_EQ(0U, self->shared->failed);
 }
 
-/* A kill of a sleeper on the condition does not cost the mutex. */
+/* After the kill of a sleeper on the condition the mutex is free. */
 TEST_F(condition, killed_waiter_mutex_free)
 {
 	ASSERT_TRUE(start_sleepers(self->shared, self->pids, 1,
 				   await_and_go_on));
-	/* It gave the mutex up when it fell asleep: see that before the kill */
+	/* It released the mutex when it went to sleep: wait for that before the kill */
 	ASSERT_EQ(0, acquire(&self->shared->mutex, TIMEDLOCK));
 	ASSERT_EQ(0, pthread_mutex_unlock(&self->shared->mutex));
 	ASSERT_TRUE(kill_child(&self->pids[0]));
@@ -643,8 +643,8 @@ TEST_F(condition, killed_waiter_mutex_free)
 }
 
 /*
- * Nor does one that is killed when it was woken from the condition and waits
- * for the mutex: the others get it.
+ * If a waiter is killed after its wakeup from the condition, while it waits for
+ * the mutex, the others get the mutex.
  */
 TEST_F(condition, waiter_killed_relocking)
 {
@@ -682,7 +682,7 @@ static void lock_many_and_die(struct shared *shared)
 	lock_and_die(shared);
 }
 
-/* A process may hold any number of mutexes; each of them outlives it. */
+/* A process may hold any number of mutexes: each reports the death. */
 TEST(many_mutexes)
 {
 	struct shared *shared = shared_memory(sizeof(*shared));

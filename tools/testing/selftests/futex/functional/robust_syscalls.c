@@ -14,7 +14,7 @@
 
 #define UNPRIV		65534
 
-/* Addresses that differ from all that the kernel could have by accident */
+/* The kernel does not return the addresses of these by accident */
 static struct robust_list_head head, other_head;
 
 FIXTURE(length)
@@ -136,9 +136,9 @@ FIXTURE_TEARDOWN(address)
 }
 
 /*
- * Registering stores the pointer and touches no memory: an address where
- * nothing can be read is taken and given back as it is. It is the process of
- * this test that then exits with it.
+ * Registering stores the pointer and accesses no memory: an address that cannot
+ * be read is accepted, and returned unchanged. The process of this test exits
+ * while it is registered.
  */
 TEST_F(address, not_validated)
 {
@@ -165,7 +165,7 @@ TEST(pid_0)
 	EXPECT_EQ((uintptr_t)&head, seen);
 }
 
-/* The caller may also ask by its own TID. */
+/* The caller may also pass its own TID. */
 TEST(own_tid)
 {
 	uintptr_t seen = 0;
@@ -179,8 +179,8 @@ TEST(own_tid)
 }
 
 /*
- * Querying reports the size of the head that the kernel knows, whole: none of
- * the bytes of a size_t keeps what it was.
+ * Querying stores the size of the head as a size_t: none of its bytes keeps its
+ * old value.
  */
 TEST(length_is_head_size)
 {
@@ -244,7 +244,7 @@ FIXTURE_TEARDOWN(thread)
 	pthread_join(self->thread, NULL);
 }
 
-/* The list of another thread can be asked for by its TID. */
+/* The list of another thread can be queried by its TID. */
 TEST_F(thread, get)
 {
 	uintptr_t seen = 0;
@@ -254,7 +254,7 @@ TEST_F(thread, get)
 	EXPECT_EQ((uintptr_t)&other_head, seen);
 }
 
-/* Each thread has its own list: what one registers leaves the other's alone. */
+/* Each thread has its own list: another thread registers without changing it. */
 TEST_F(thread, other_list_unchanged)
 {
 	uintptr_t seen = 0;
@@ -282,7 +282,7 @@ FIXTURE_TEARDOWN(process)
 	victim_clean(self->victim);
 }
 
-/* The list of another process can be asked for by its PID. */
+/* The list of another process can be queried by its PID. */
 TEST_F(process, get)
 {
 	uintptr_t seen = 0;
@@ -398,6 +398,8 @@ FIXTURE_SETUP(result)
 {
 	REQUIRE_ROBUST_LIST();
 
+	REQUIRE_ROBUST_LIST();
+
 	self->bad = mmap(NULL, sysconf(_SC_PAGESIZE), variant->protection,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_TRUE(self->bad != MAP_FAILED);
@@ -502,8 +504,8 @@ FIXTURE_TEARDOWN(newborn)
 }
 
 /*
- * Whatever way a task is made, it starts without a list: its creator's locks
- * are not its own. The C library has had no chance to register one yet.
+ * In whatever way a task is created, it starts without a list: the locks of its
+ * creator are not its own. The C library has had no chance to register one yet.
  */
 TEST_F(newborn, no_list)
 {
@@ -514,7 +516,7 @@ TEST_F(newborn, no_list)
 	EXPECT_EQ(0U, self->newborn->seen);
 }
 
-/* A new task leaves its creator's list where it is. */
+/* The creation of a task does not change its creator's list. */
 TEST_F(newborn, parent_list_kept)
 {
 	uintptr_t seen = 0;
@@ -534,9 +536,9 @@ static void run_exec(struct victim *victim)
 }
 
 /*
- * exec forgets the list, which lay in memory that is gone. The new program is
- * asked before it runs its first instruction, and so before its C library
- * registers another list.
+ * exec clears the list, as its memory is gone. The list of the new program is
+ * queried before its first instruction, and so before its C library registers
+ * another one.
  */
 TEST_F(process, exec_clears_list)
 {

@@ -4,7 +4,7 @@
  * robust_clear.
  *
  * Each test makes an instance of tracefs for itself, enables the events there,
- * lets a victim die, and compares every field with what the victim was and did.
+ * lets a victim die, and compares the fields with the victim and its locks.
  */
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -220,6 +220,8 @@ enum ending {
 	THREAD,
 	EXEC,
 	EXEC_BY_THREAD,
+	/* A thread, as another one execs */
+	THREAD_BY_EXEC,
 };
 
 static enum ending *ending_of(struct victim *victim)
@@ -240,18 +242,30 @@ static void *end_in_thread(void *arg)
 	victim_hold(victim);
 	if (*ending_of(victim) == EXEC_BY_THREAD)
 		victim_exec();
+	while (*ending_of(victim) == THREAD_BY_EXEC)
+		pause();
 	/* Not the process, and no handler of the C library */
 	syscall(SYS_exit, 5);
 	return NULL;
+}
+
+static bool is_thread(enum ending ending)
+{
+	return ending == THREAD || ending == EXEC_BY_THREAD || ending == THREAD_BY_EXEC;
 }
 
 static void run_ending(struct victim *victim)
 {
 	enum ending ending = *ending_of(victim);
 
-	if (ending == THREAD || ending == EXEC_BY_THREAD) {
+	if (is_thread(ending)) {
 		if (!start_small_thread(end_in_thread, victim))
 			_exit(KSFT_FAIL);
+		if (ending == THREAD_BY_EXEC) {
+			while (!victim->go)
+				wait_on(&victim->go, 0);
+			victim_exec();
+		}
 		for (;;)
 			pause();
 	}
@@ -280,6 +294,7 @@ static const struct {
 	{ "thread", THREAD, 0, 0, 5 },
 	{ "exec", EXEC, 1, 0, 0 },
 	{ "exec by a thread", EXEC_BY_THREAD, 1, 0, 0 },
+	{ "thread, by exec", THREAD_BY_EXEC, 0, 0, 0 },
 };
 
 /* Let the victim die, and read what was traced about its process */
@@ -306,7 +321,7 @@ FIXTURE_TEARDOWN(trace)
 	tracing_end(_metadata, &self->tracing);
 }
 
-/* Who it was and how it ended, in the events of a lock and of the walk */
+/* The owner and how it ended, in the events of a lock and of the walk */
 TEST_F(trace, owner)
 {
 	struct tracing *tracing = &self->tracing;
@@ -329,7 +344,7 @@ TEST_F(trace, owner)
 		pid = victim->pid;
 		hold(tracing->locks, 1, victim->tid);
 		link_locks(&victim->head, tracing->locks, 1);
-		if (*ending == THREAD || *ending == EXEC_BY_THREAD)
+		if (is_thread(*ending))
 			ASSERT_NE((__u32)pid, victim->tid);
 
 		die_traced(_metadata, tracing);
@@ -354,24 +369,6 @@ TEST_F(trace, owner)
 }
 
 /* The TID is that of the words, in the owner's PID namespace; pid is not */
-static void run_in_pid_namespace(struct victim *victim)
-{
-	pid_t pid;
-
-	if (unshare(CLONE_NEWPID))
-		_exit(KSFT_SKIP);
-	pid = fork();
-	if (!pid) {
-		prepare_child();
-		victim_hold(victim);
-		_exit(0);
-	}
-	/* Where the test learns the PID that it has here */
-	*(pid_t *)victim->data = pid;
-	waitpid(pid, NULL, 0);
-	_exit(0);
-}
-
 TEST_F(trace, pid_namespace)
 {
 	struct tracing *tracing = &self->tracing;
@@ -678,6 +675,89 @@ TEST_F(trace_place, file)
 	EXPECT_EQ((uintptr_t)place.memory + 2 * self->page + PLACE_OFFSET,
 		  tracing->events[0].address);
 	close(fd);
+}
+
+/*
+ * A thread that exits while others of its process change mappings: one of them nearly
+ * always has the mmap lock, or waits for it, and then the file is not looked up.
+ */
+#define NR_CHANGING	2
+#define CHANGING_SIZE	(8 * 1024 * 1024)
+
+struct changing {
+	struct robust_lock *lock;
+	char *memory;
+	int started;
+};
+
+static void *change_mappings(void *arg)
+{
+	struct changing *changing = arg;
+
+	__atomic_add_fetch(&changing->started, 1, __ATOMIC_SEQ_CST);
+	for (;;) {
+		mprotect(changing->memory, CHANGING_SIZE, PROT_READ);
+		mprotect(changing->memory, CHANGING_SIZE, PROT_READ | PROT_WRITE);
+	}
+	return NULL;
+}
+
+static void run_changing(struct victim *victim)
+{
+	struct changing *changing = victim->data;
+	int i;
+
+	changing->memory = mmap(NULL, CHANGING_SIZE, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (changing->memory == MAP_FAILED)
+		_exit(KSFT_FAIL);
+	/* Each page takes its time */
+	madvise(changing->memory, CHANGING_SIZE, MADV_NOHUGEPAGE);
+	memset(changing->memory, 1, CHANGING_SIZE);
+	/* The walk does not wait for the page */
+	changing->lock->word = 0;
+	if (!start_small_thread(hold_and_exit_thread, victim) || !happens(victim->tid))
+		_exit(KSFT_FAIL);
+	for (i = 0; i < NR_CHANGING; i++)
+		if (!start_small_thread(change_mappings, changing))
+			_exit(KSFT_FAIL);
+	for (;;)
+		pause();
+}
+
+TEST_F(trace, not_located)
+{
+	struct tracing *tracing = &self->tracing;
+	struct victim *victim = tracing->victim;
+	struct changing *changing = shared_memory(sizeof(*changing));
+	long long limit = milliseconds() + TIME_LIMIT * 1000LL;
+	struct event *event = tracing->events;
+	struct event place = { .major = 0 }, none = { .major = 0 }, *expected;
+
+	ASSERT_NE(NULL, changing);
+	ASSERT_TRUE(look_up((void *)&tracing->locks[0].word, &place));
+	ASSERT_NE(0U, place.ino);
+	changing->lock = tracing->locks;
+	victim->data = changing;
+	victim->run = run_changing;
+	do {
+		changing->started = 0;
+		ASSERT_TRUE(victim_start(victim));
+		ASSERT_TRUE(happens(__atomic_load_n(&changing->started, __ATOMIC_SEQ_CST) ==
+				    NR_CHANGING));
+		hold(tracing->locks, 1, victim->tid);
+		link_locks(&victim->head, tracing->locks, 1);
+		die_traced(_metadata, tracing);
+		victim_clean(victim);
+		EXPECT_EQ(MARKED, tracing->locks[0].word);
+		ASSERT_EQ(2, tracing->nr_events);
+		expected = event->located ? &place : &none;
+		EXPECT_EQ(expected->major, event->major);
+		EXPECT_EQ(expected->minor, event->minor);
+		EXPECT_EQ(expected->ino, event->ino);
+		EXPECT_EQ(expected->offset, event->offset);
+	} while (event->located && milliseconds() < limit);
+	EXPECT_EQ(0U, event->located);
 }
 
 /* The page at data is read-only for the victim, and not for the test */

@@ -971,6 +971,8 @@ FIXTURE_VARIANT_ADD(call_late_page, protected_pi_kill) {
 
 struct late_call {
 	struct held_page *held;
+	/* Of the word, in the tests where that is held back, too */
+	struct held_page *word_held;
 	struct robust_lock *lock;
 	int op;
 	long ret;
@@ -1056,6 +1058,146 @@ TEST_F_TIMEOUT(call_late_page, released_when_present, 60)
 	EXPECT_EQ(0, call->ret);
 	EXPECT_EQ(0U, self->lock->word);
 	EXPECT_TRUE(all_zero(self->held->page, sizeof(long)));
+	if (variant->event == SIGNAL)
+		EXPECT_TRUE(happens(call->handled == 1));
+}
+
+/*
+ * The page of the pending pointer is taken away when the call has found that it
+ * can be written, and before the lock is released. The word's own page is held back,
+ * so that FUTEX_UNLOCK_PI waits in between. A thread that is killed then leaves the
+ * pointer as it is, and the walk must not use it. A signal delays the call for one
+ * second at most.
+ */
+FIXTURE(call_taken_page)
+{
+	struct victim *victim;
+	struct held_page *held;
+	struct held_page *word_held;
+	struct robust_list_head *head;
+	struct robust_lock *lock;
+	struct robust_lock *witness;
+};
+
+FIXTURE_VARIANT(call_taken_page)
+{
+	enum event event;
+	/* The page does not come back */
+	bool withheld;
+};
+
+FIXTURE_VARIANT_ADD(call_taken_page, undisturbed) {
+};
+
+FIXTURE_VARIANT_ADD(call_taken_page, signal) {
+	.event = SIGNAL,
+};
+
+FIXTURE_VARIANT_ADD(call_taken_page, signal_withheld) {
+	.event = SIGNAL,
+	.withheld = true,
+};
+
+FIXTURE_VARIANT_ADD(call_taken_page, kill) {
+	.event = KILL,
+	.withheld = true,
+};
+
+static void run_taken_call(struct victim *victim)
+{
+	struct late_call *call = victim->data;
+	struct robust_list_head *head = (void *)call->held->page;
+
+	late_call = call;
+	signal(SIGUSR1, count_signal);
+	if (!hold_back(call->held) || !hold_back(call->word_held))
+		_exit(KSFT_SKIP);
+	victim_hold(victim);
+	call->ret = unlock_call(&call->lock->word, FUTEX_UNLOCK_PI, 0, &head->list_op_pending);
+	call->ended = 1;
+	for (;;)
+		pause();
+}
+
+static bool take_page(struct held_page *held)
+{
+	struct uffdio_writeprotect protect = {
+		.range = { .start = (uintptr_t)held->page, .len = held->size },
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	return !ioctl(held->uffd, UFFDIO_WRITEPROTECT, &protect);
+}
+
+FIXTURE_SETUP(call_taken_page)
+{
+	struct late_call *call = shared_memory(sizeof(*call));
+
+	REQUIRE_UNLOCK_CALL();
+	self->victim = victim_alloc();
+	self->held = held_alloc(true);
+	self->word_held = held_alloc(false);
+	self->witness = shared_memory(sizeof(*self->witness));
+	ASSERT_TRUE(call && self->victim && self->held && self->word_held && self->witness);
+	self->head = (void *)self->held->page;
+	self->lock = (void *)self->word_held->page;
+	call->held = self->held;
+	call->word_held = self->word_held;
+	call->lock = self->lock;
+	self->victim->registered = self->head;
+	self->victim->data = call;
+	self->victim->run = run_taken_call;
+	init_head(self->head);
+	if (!victim_start(self->victim)) {
+		ASSERT_EQ(KSFT_SKIP, WEXITSTATUS(self->victim->status));
+		SKIP_TEST("needs userfaultfd that protects shared memory, and root");
+	}
+	ASSERT_TRUE(take_descriptor(self->held, self->victim->pid));
+	ASSERT_TRUE(take_descriptor(self->word_held, self->victim->pid));
+	link_locks(self->head, self->witness, 1);
+	self->witness->word = self->victim->tid;
+	/* With the PI bit */
+	self->head->list_op_pending = (void *)((uintptr_t)&self->lock->entry | 1);
+	ASSERT_TRUE(bring_page(self->held, 0));
+}
+
+FIXTURE_TEARDOWN(call_taken_page)
+{
+	victim_clean(self->victim);
+}
+
+TEST_F_TIMEOUT(call_taken_page, not_used, 60)
+{
+	struct late_call *call = self->victim->data;
+	__u32 tid = self->victim->tid;
+
+	self->victim->go = 1;
+	futex_wake(&self->victim->go, 1, 0);
+	ASSERT_TRUE(page_asked(self->word_held));
+	ASSERT_TRUE(take_page(self->held));
+	/* The word is the first half of a long, or the second one */
+	ASSERT_TRUE(bring_page(self->word_held, tid * (~0UL / 0xffffffffUL)));
+	ASSERT_TRUE(page_asked(self->held));
+	EXPECT_EQ(0U, self->lock->word);
+	EXPECT_TRUE(!!self->head->list_op_pending);
+	/* No lock any more, and the same number by chance */
+	self->lock->word = tid;
+
+	if (variant->event == KILL) {
+		ASSERT_EQ(0, kill(self->victim->pid, SIGKILL));
+		ASSERT_TRUE(happens(victim_waited(self->victim)));
+		EXPECT_EQ(MARKED, self->witness->word);
+		EXPECT_EQ(tid, self->lock->word);
+		return;
+	}
+	if (variant->event == SIGNAL)
+		ASSERT_EQ(0, kill(self->victim->pid, SIGUSR1));
+	if (!variant->withheld)
+		ASSERT_TRUE(bring_page(self->held, 0));
+	ASSERT_TRUE(happens(call->ended));
+	EXPECT_EQ(variant->withheld ? -EFAULT : 0, call->ret);
+	EXPECT_EQ(variant->withheld, !!self->head->list_op_pending);
+	EXPECT_EQ(tid, self->lock->word);
 	if (variant->event == SIGNAL)
 		EXPECT_TRUE(happens(call->handled == 1));
 }

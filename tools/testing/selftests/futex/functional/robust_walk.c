@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * How the kernel walks a list: it reaches the end of a list of any length, lets
- * other tasks run meanwhile, waits for pages that are not present, and is not
- * affected by a kill.
+ * How the kernel walks a list: the walk reaches the end of a long list, lets other
+ * tasks run meanwhile, waits for pages that are not present, and is not affected
+ * by a kill.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -15,7 +15,7 @@
 
 #define NR_MANY		1000000
 
-/* Each of so many locks has a waiter that is asleep */
+/* One lock in so many has a waiter that is asleep */
 #define ONE_IN		1000
 #define NR_ASLEEP	(NR_MANY / ONE_IN)
 
@@ -60,7 +60,7 @@ static bool million_start(struct victim *victim, struct robust_lock *locks,
 	return true;
 }
 
-/* A million take longer, where a kernel checks each access. */
+/* A million locks take longer if the kernel is built to check each access. */
 static bool million_die(struct victim *victim)
 {
 	int tries;
@@ -78,7 +78,7 @@ FIXTURE_TEARDOWN(million)
 
 /*
  * A million locks of one thread are all marked, as the limit on the steps of a
- * walk is far above that, and the exit does not take for ever.
+ * walk is far above that, and the exit ends in time.
  */
 TEST_F_TIMEOUT(million, all_marked, 120)
 {
@@ -116,8 +116,8 @@ static void *change_the_next_one(void *arg)
 }
 
 /*
- * A thread that is going to sleep says so by FUTEX_WAITERS, in an atomic
- * exchange that finds the owner's TID. Either the lock was marked before that,
+ * A thread that is going to sleep sets FUTEX_WAITERS, in an atomic exchange that
+ * finds the owner's TID. Either the lock was marked before that,
  * or the bit is kept: marking is atomic, too. Here another CPU runs ahead of the
  * walk, and changes the bit in each word just before it is marked, or just not.
  */
@@ -131,7 +131,7 @@ TEST_F_TIMEOUT(million, concurrent_waiters_bit, 120)
 
 	changer.changed = calloc(NR_MANY, sizeof(*changer.changed));
 	ASSERT_TRUE(!!changer.changed);
-	/* On a busy machine the two seldom run at the same time. */
+	/* On a busy machine the two rarely run at the same time. */
 	for (round = 0; round < 10 && nr_changed < 1000; round++) {
 		ASSERT_TRUE(million_start(self->victim, self->locks,
 					  variant->waiters_bit));
@@ -155,7 +155,7 @@ TEST_F_TIMEOUT(million, concurrent_waiters_bit, 120)
 		ASSERT_EQ(0U, nr_lost);
 	}
 	TH_LOG("%zu changes in %d walks", nr_changed, round);
-	/* A CPU alone cannot run ahead. */
+	/* With one CPU the thread cannot run ahead of the walk. */
 	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
 		EXPECT_NE(0U, nr_changed);
 }
@@ -170,7 +170,7 @@ static int threads_for_all_cpus(void)
 	return cpus < 2 ? 2 : cpus > MAX_THREADS ? MAX_THREADS : cpus;
 }
 
-/* Each of these is fought over until it is marked, so they are not so many */
+/* Each of these is contended until it is marked, so there are fewer of them */
 #define NR_CONTENDED	20000
 
 struct contender {
@@ -201,10 +201,9 @@ static void *contend(void *arg)
 
 /*
  * All CPUs change the word that the walk is about to mark, again and again and
- * each by an atomic exchange of its own, as locks and unlocks do that collide.
- * No change is lost, neither theirs nor the mark: an exchange of the kernel's
- * that another CPU comes in between is made again, and is never taken for one
- * that was made.
+ * each by an atomic exchange of its own, as concurrent locks and unlocks do. No
+ * change is lost, neither theirs nor the mark: an exchange by the kernel that
+ * fails because of another CPU is repeated, and is never taken for a success.
  */
 TEST_F_TIMEOUT(million, concurrent_all_cpus, 120)
 {
@@ -349,15 +348,17 @@ TEST_F_TIMEOUT(million, no_lost_wakeup, 240)
 	EXPECT_NE(0U, nr_woken);
 }
 
-/* Where each waiter sleeps before it is moved, asleep, to its lock */
-/* An array does not take over the alignment of futex_t */
+/*
+ * Where each waiter sleeps before it is moved, asleep, to its lock. An array does
+ * not take over the alignment of futex_t.
+ */
 static futex_t gates[NR_ASLEEP] __attribute__((aligned(sizeof(futex_t))));
 static struct waiters waiters[NR_ASLEEP];
 
 /*
- * There are many of these. If each had a time limit of its own, and they came
- * back after it, they might keep a slow machine busy with nothing else: the time
- * limit of the test is theirs. Threads that end would do the same.
+ * There are many of these. If they returned at a time limit of their own, or
+ * exited, a slow machine might do nothing else for a while. So the time limit of
+ * the test applies to them, and they do not exit.
  */
 static void *patient_waiter(void *arg)
 {
@@ -373,10 +374,10 @@ static void *patient_waiter(void *arg)
 }
 
 /*
- * One in a thousand has a waiter that sleeps. Each of these is woken, and finds
- * its lock marked: waking them is not what ends the walk, nor does it forget
- * one on the way. On a slow machine it takes longer to start them than the
- * victim waits, so that they are there before it is.
+ * One lock in a thousand has a waiter that sleeps. Each of these is woken, and
+ * finds its lock marked: the wakeups do not end the walk, and none is lost. On a
+ * slow machine it takes longer to start the waiters than the victim waits, so they
+ * are started before it.
  */
 TEST_F_TIMEOUT(million, waiters_woken, 240)
 {
@@ -409,10 +410,10 @@ TEST_F_TIMEOUT(million, waiters_woken, 240)
 }
 
 /*
- * A task that shares the CPU with the dying one, and looks how far the walk has
+ * A task that shares the CPU with the dying one, and checks how far the walk has
  * come whenever it runs. It runs on that CPU alone. So if it ever sees a list
- * of which a part is marked, the walk has let it run; without preemption in the
- * kernel, that is a reschedule that the walk asked for.
+ * that is marked in part, the walk has let it run; without preemption in the
+ * kernel, that was at a point where the walk reschedules.
  */
 struct observer {
 	pid_t pid;
@@ -481,7 +482,7 @@ static void observe(struct observer *observer)
 	_exit(0);
 }
 
-/* Have all of the list at hand, for what is slow about a fault lets others run */
+/* Map all of the list, as a slow page fault would let other tasks run, too */
 static void run_pinned(struct victim *victim)
 {
 	struct observer *observer = victim->data;
@@ -550,14 +551,14 @@ FIXTURE_TEARDOWN(neighbour)
 	victim_clean(self->victim);
 }
 
-/* So many states in between prove that it was not by chance */
+/* So many partly marked states show that it was not by chance */
 #define ENOUGH_SEEN	3
 
 /*
  * The walk lets other tasks run between batches: another task on the
  * same CPU, of the same priority, runs again and again before a million locks
- * are marked. On a fast machine the walk may be over before the scheduler finds
- * it time for the other, so there are several tries.
+ * are marked. On a fast machine the walk may be over before the scheduler
+ * switches to the other task, so there are several tries.
  */
 TEST_F_TIMEOUT(neighbour, others_run, 120)
 {
@@ -588,13 +589,13 @@ TEST_F_TIMEOUT(neighbour, others_run, 120)
 }
 
 /*
- * Pages that the test has to bring, one lock in each. The victim's process has
- * a userfaultfd, and the test has a copy of that and brings the pages. They are
- * of a file, so that the test sees them too; it must not touch those that were
- * not brought.
+ * Pages that the test has to supply, one lock in each. The victim's process has a
+ * userfaultfd, and the test has a copy of the descriptor and supplies the pages.
+ * They are pages of a file, so that the test can read them, too; it must not touch
+ * those that it has not supplied.
  *
- * The kernel asks for no page of a thread that exits. A thread that execs walks
- * its list as well, and for that one it does.
+ * A fault of a thread that exits does not wait for userfaultfd. The list of a
+ * thread that execs is walked as well, and its faults do wait.
  */
 #define NR_SLOW		16
 /* The one that the walk waits for when the kill comes */
@@ -611,7 +612,7 @@ struct slow {
 	 * lie in ordinary memory that the victim has not mapped before the walk.
 	 */
 	char *others;
-	/* Watch over writes, not over pages that are missing */
+	/* Watch writes, not missing pages */
 	bool writes;
 	/* The victim's descriptor, and the test's */
 	int victim_uffd;
@@ -645,7 +646,7 @@ static int slow_count_marked(struct slow *slow)
 {
 	int i, marked = 0;
 
-	/* A page that was not brought holds zeroes now */
+	/* A page that was not supplied holds zeroes now */
 	for (i = 0; i < NR_SLOW; i++)
 		marked += slow_lock(slow, i)->word == MARKED;
 	return marked;
@@ -665,7 +666,7 @@ static void run_slow(struct victim *victim)
 	pthread_t thread;
 	int err, i;
 
-	/* The words, if they lie apart, are at hand */
+	/* The words, if they are in other pages, are mapped */
 	for (i = 0; slow->words && i < NR_SLOW; i++)
 		__atomic_fetch_or(slow->words + i * slow->page_size, 0,
 				  __ATOMIC_RELAXED);
@@ -698,7 +699,7 @@ static int get_descriptor(pid_t pid, int fd)
 	return copy;
 }
 
-/* Which page the walk waits for; -1 if it does not ask for any */
+/* The page that the walk waits for; -1 if no fault is reported */
 static int next_asked(struct slow *slow)
 {
 	struct pollfd event = { .fd = slow->uffd, .events = POLLIN };
@@ -713,7 +714,7 @@ static int next_asked(struct slow *slow)
 	return (address - (uintptr_t)slow->pages) / slow->page_size;
 }
 
-/* Bring the page, with a lock in it that is held and leads to the next one */
+/* Supply a page, with a lock in it that is held and leads to the next one */
 static void bring(struct slow *slow, int page)
 {
 	struct robust_lock *lock = calloc(1, slow->page_size);
@@ -730,13 +731,13 @@ static void bring(struct slow *slow, int page)
 	lock->entry.next = page + 1 < NR_SLOW ?
 			   &slow_lock(slow, page + 1)->entry :
 			   behind_pages(slow);
-	/* It may be there already: then its waiters are to look again */
+	/* If it is present already, only wake the tasks that wait for it */
 	if (ioctl(slow->uffd, UFFDIO_COPY, &copy) && errno == EEXIST)
 		ioctl(slow->uffd, UFFDIO_WAKE, &range);
 	free(lock);
 }
 
-/* Bring pages until one is asked for that is for the caller to bring */
+/* Supply pages until the walk waits for @last, which the caller supplies */
 static bool bring_until(struct slow *slow, int last)
 {
 	long long end = milliseconds() + TIME_LIMIT * 1000LL;
@@ -756,14 +757,14 @@ static bool bring_until(struct slow *slow, int last)
 	return false;
 }
 
-/* Bring all that is asked for until the victim has ended */
+/* Supply all pages that the walk waits for, until the victim has ended */
 static bool bring_to_the_end(struct slow *slow)
 {
 	bring_until(slow, NR_SLOW);
 	return !slow->victim->pid;
 }
 
-/* The same without being asked: a fault does not wait while a kill is pending */
+/* Supply the rest at once: a fault need not wait while a kill is pending */
 static bool bring_the_rest(struct slow *slow)
 {
 	int page;
@@ -773,7 +774,7 @@ static bool bring_the_rest(struct slow *slow)
 	return happens(victim_waited(slow->victim) && !slow->victim->pid);
 }
 
-/* Make the pages, and a victim that has them watched; NULL if memory is short */
+/* Make the pages, and a victim that registers them; NULL if there is no memory */
 static struct slow *slow_alloc(void)
 {
 	struct slow *slow = shared_memory(sizeof(*slow));
@@ -795,7 +796,7 @@ static struct slow *slow_alloc(void)
 	return slow;
 }
 
-/* Start it; false if it does not start, or cannot */
+/* Start it; false if it does not start: see victim_skipped() */
 static bool slow_start(struct slow *slow)
 {
 	if (!victim_start(slow->victim))
@@ -912,9 +913,9 @@ TEST_F(slow_page, waited_for)
 }
 
 /*
- * A kill that comes while the walk waits for a page does not cost the locks in
- * that page, nor those behind it, nor their wakeups. The process ends by the kill
- * nevertheless, and does not become what it was about to exec.
+ * If a kill comes while the walk waits for a page, the locks in that page and
+ * behind it are still marked, and their wakeups made. The process ends by the
+ * kill nevertheless, and the new program does not run.
  */
 TEST_F(slow_page, killed_all_marked)
 {
@@ -945,7 +946,7 @@ TEST_F(slow_page, head_cleared_first)
 	check_slow(_metadata, slow, self->waiters);
 }
 
-/* Entries in pages that are slow, and words that are at hand */
+/* Entries in pages that the test supplies, and words in pages that are mapped */
 FIXTURE(slow_entry)
 {
 	struct slow *slow;
@@ -1023,7 +1024,7 @@ TEST_F(slow_entry, before_pending)
 	EXPECT_EQ(MARKED, *slow_word(slow, NR_SLOW));
 }
 
-/* No waiter waits until the page of another lock is there. */
+/* A wakeup does not wait for the page of a later lock. */
 TEST_F(slow_entry, earlier_waiter_woken)
 {
 	EXPECT_EQ(1, woken(&self->waiters));
@@ -1032,7 +1033,7 @@ TEST_F(slow_entry, earlier_waiter_woken)
 }
 
 /*
- * A word that can be read at once, but not written: the test is asked first. So
+ * A word that can be read at once, but not written before the test permits it. So
  * there is time between the two for other threads to change the word.
  */
 FIXTURE(slow_write)
@@ -1067,7 +1068,7 @@ FIXTURE_SETUP(slow_write)
 	slow->writes = true;
 	lock = slow_lock(slow, 0);
 	victim = slow->victim;
-	/* Its page is there before it is watched */
+	/* Its page is present before it is watched */
 	lock->entry.next = &victim->head.list;
 	started = slow_start(slow);
 	if (!started && victim_skipped(victim))
@@ -1088,8 +1089,8 @@ FIXTURE_TEARDOWN(slow_write)
 }
 
 /*
- * A thread that says by FUTEX_WAITERS that it is going to sleep, between the
- * kernel's look at the word and its exchange, has the bit kept, and is woken.
+ * If a thread sets FUTEX_WAITERS and goes to sleep between the kernel's read of the
+ * word and its exchange, the bit is kept and the thread is woken.
  */
 TEST_F(slow_write, concurrent_waiters_bit)
 {
@@ -1117,10 +1118,10 @@ TEST_F(slow_write, concurrent_waiters_bit)
  * first, and for each the walk has to wait, because two tasks that share the
  * memory change the protection of a large part of it, over and over, and hold
  * the mmap lock for writing while they do so. They are processes of their own,
- * and outlive the walking one.
+ * and outlive that of the walk.
  *
- * So a kill that comes in the middle of the walk finds it waiting nearly
- * always. Here it is a thread that exits which walks.
+ * So a kill that comes in the middle of the walk nearly always finds it waiting.
+ * The walk is that of a thread that exits.
  */
 #define FEW_BUSY	32
 #define MANY_BUSY	2048
@@ -1187,7 +1188,7 @@ static void run_busy(struct victim *victim)
 		for (i = 0; i < BUSY_SIZE; i += step)
 			__atomic_load_n(memory + i, __ATOMIC_RELAXED);
 
-	/* From then on nothing that needs the map is done in no time */
+	/* Before the tasks start, as then all that needs the mmap lock is slow */
 	if (pthread_create(&thread, NULL, hold_and_exit_thread, victim) ||
 	    !happens(victim->tid))
 		_exit(KSFT_FAIL);
@@ -1285,14 +1286,14 @@ static bool busy_waiters(struct busy *busy, struct waiters *listed,
 	       start_waiters(pending, &other->word, NR_WAITERS);
 }
 
-/* So many times must the walk be disturbed in its first half */
+/* How often the walk has to be disturbed in its first half */
 #define ENOUGH_ROUNDS	3
 
 /*
  * However much the walk has to wait for, and whatever ends the process in the
  * meantime, all locks are marked and no wakeup is lost, also where the kernel
- * cannot find a page without the mmap lock. If the kill comes too late to
- * disturb, that proves nothing, and is tried again with a longer list.
+ * cannot find a page without the mmap lock. A kill that comes too late proves
+ * nothing, and is repeated with a longer list.
  */
 TEST_F_TIMEOUT(busy_map, all_marked, 120)
 {

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the robust futex tests share: a victim that registers a list and dies,
- * waiters that sleep on a futex, and waits that always end.
+ * Common code of the robust futex tests: a victim that registers a list and
+ * dies, waiters that sleep on a futex, and waits with a time limit.
  *
- * A victim is a forked process. All that it and the test share lies in shared
- * memory at one address in both, so that a test first starts a victim, which
- * stores its TID and goes to sleep, then builds the victim's list and words in
- * straight lines, and then lets it die:
+ * A victim is a forked process. What it and the test access is in shared memory, at
+ * the same address in both. So a test starts a victim, which stores its TID and
+ * goes to sleep, then writes the victim's list and words, and then lets the victim
+ * die:
  *
  *	victim_start(victim);
  *	hold(locks, nr, victim->tid);
  *	link_locks(&victim->head, locks, nr);
  *	victim_die(victim);
  *
- * When victim_die() returns true, the kernel has finished with the list: both
- * an exit status and a cleared TID come after the walk. So that no waiter was
- * woken is a question about the futex's queue and takes no waiting.
+ * When victim_die() returns true, the walk of the list is complete: both the
+ * exit status and the cleared TID come after it. So a test that expects no wakeup
+ * does not have to wait for one: it counts the tasks that still sleep.
  *
- * Every test is skipped where the kernel has no set_robust_list().
+ * Tests of robust lists are skipped if the kernel has no set_robust_list().
  */
 #ifndef _ROBUST_H
 #define _ROBUST_H
@@ -63,14 +63,14 @@ static inline int get_robust_list(pid_t pid, void *head_ptr, size_t *len_ptr)
 
 /*
  * Skip a test, from its fixture's setup as well: after a plain SKIP there, the
- * harness would go on with the test. 255 is the exit status by which it knows
- * a test that was skipped.
+ * harness would continue with the test. 255 is the exit status of a test that was
+ * skipped.
  */
 #define SKIP_TEST(reason)	SKIP(_exit(255), reason)
 
 /*
- * Each test, or its fixture's setup, begins with this. A wrong length registers
- * nothing, and where the call exists it is refused for the length.
+ * Each test of robust lists, or its fixture's setup, has this. A wrong length
+ * registers nothing: if the call exists, it fails with EINVAL.
  */
 #define REQUIRE_ROBUST_LIST()						\
 do {									\
@@ -97,15 +97,15 @@ static inline long long milliseconds(void)
 	__happened;							\
 })
 
-/* Long enough for a task to go to sleep, or to end, that is about to do so */
+/* Long enough for a task that is about to sleep, or to end, to do so */
 static inline void settle(void)
 {
 	usleep(200000);
 }
 
 /*
- * The C library's timespec has another size than the system call's on some
- * 32-bit systems. This pair of structure and number fits everywhere.
+ * On some 32-bit systems the timespec of the C library and that of the system
+ * call differ in size. This structure and this number always match.
  */
 #ifdef SYS_futex_time64
 #define SYS_FUTEX_TIMED	SYS_futex_time64
@@ -113,7 +113,7 @@ static inline void settle(void)
 #define SYS_FUTEX_TIMED	SYS_futex
 #endif
 
-/* FUTEX_WAIT with this limit. Returns 0 or the error number. */
+/* FUTEX_WAIT with a limit in seconds. Returns 0 or the error number. */
 static inline int wait_so_long_on(futex_t *futex, __u32 value, int seconds)
 {
 	struct __kernel_timespec limit = { .tv_sec = seconds };
@@ -123,7 +123,7 @@ static inline int wait_so_long_on(futex_t *futex, __u32 value, int seconds)
 	return errno;
 }
 
-/* With the time limit */
+/* FUTEX_WAIT with the time limit. Returns 0 or the error number. */
 static inline int wait_on(futex_t *futex, __u32 value)
 {
 	return wait_so_long_on(futex, value, TIME_LIMIT);
@@ -145,15 +145,15 @@ static inline int lock_pi(futex_t *futex)
 }
 
 /*
- * How many tasks sleep on @futex: a requeue from it to itself moves none, and
- * returns how many that are.
+ * The number of tasks that sleep on @futex: a requeue from the futex to itself
+ * moves none of them, and returns their number.
  */
 static inline int sleepers(futex_t *futex)
 {
 	return futex_cmp_requeue(futex, *futex, futex, 0, INT_MAX, 0);
 }
 
-/* The state of a task as /proc shows it, 0 if it has none */
+/* The state of a task as /proc shows it, 0 if there is no such task */
 static inline char task_state(pid_t pid, pid_t tid)
 {
 	char path[64], stat[128], *end;
@@ -191,11 +191,11 @@ struct robust_lock {
 #define LOCK_OFFSET	((long)offsetof(struct robust_lock, word) - \
 			 (long)offsetof(struct robust_lock, entry))
 
-/* What becomes of the word of a lock after its owner died */
+/* The word of a lock after its owner has died */
 #define MARKED			((__u32)FUTEX_OWNER_DIED)
 #define MARKED_WITH_WAITERS	((__u32)FUTEX_OWNER_DIED | FUTEX_WAITERS)
 
-/* A TID that no task has: they end at 2^22 */
+/* A TID that no task has: all are below 2^22 */
 #define OTHER_TID	(FUTEX_TID_MASK - 1)
 
 static inline void init_head(struct robust_list_head *head)
@@ -211,7 +211,7 @@ static inline struct robust_list *pi_entry(struct robust_lock *lock)
 	return (struct robust_list *)((uintptr_t)&lock->entry | 1);
 }
 
-/* Make the list of @nr locks, in their order */
+/* Make a list of @nr locks, in their order */
 static inline void link_locks(struct robust_list_head *head,
 			      struct robust_lock *locks, size_t nr)
 {
@@ -226,9 +226,9 @@ static inline void link_locks(struct robust_list_head *head,
 #define HIGHEST_BIT	((uintptr_t)1 << (sizeof(void *) * CHAR_BIT - 1))
 
 /*
- * In 31-bit programs of s390 the highest bit of a pointer is no part of the
- * address: the kernel takes it away. Elsewhere it is, and with another one a
- * pointer leads far away. Any system call can show which it is.
+ * In 31-bit programs on s390 the highest bit of a pointer is not part of the
+ * address: the kernel clears it. Elsewhere it is, and a pointer with this bit
+ * inverted is another address. Any system call that reads memory shows which.
  */
 static inline bool highest_bit_counts(void)
 {
@@ -245,7 +245,7 @@ static inline bool highest_bit_counts(void)
 }
 
 #ifdef __x86_64__
-/* What a 32-bit program has for a head and a lock, and the number of its call */
+/* The head and a lock of a 32-bit program, and the number of its system call */
 struct head_32 {
 	__u32 next;
 	__s32 futex_offset;
@@ -301,7 +301,7 @@ struct victim {
 	void (*run)(struct victim *victim);
 	/* For the test's own run() */
 	void *data;
-	/* Not dead before all threads of the process are, or its exec is over */
+	/* victim_die() waits for the end of the process, or of its exec */
 	bool whole_process;
 	pid_t pid;
 	int status;
@@ -327,8 +327,8 @@ static inline void victim_hold(struct victim *victim)
 }
 
 /*
- * Replace the program by this one, to be stopped by the tracer, that is the
- * test, before it runs its first instruction.
+ * Exec this same program. It stops before its first instruction, as the test
+ * traces it.
  */
 static inline void victim_exec(void)
 {
@@ -340,8 +340,7 @@ static inline void victim_exec(void)
 }
 
 /*
- * A program that ends before it has done anything: this one, if its environment
- * says so.
+ * This program exits before main() if the variable is set.
  */
 #define END_AT_ONCE	"ROBUST_END_AT_ONCE"
 
@@ -359,7 +358,7 @@ static inline void exec_and_end(void)
 	_exit(KSFT_FAIL);
 }
 
-/* Bodies of threads: one that is a victim and ends alone, and one that ends all */
+/* Thread bodies: a victim that exits alone, and one that ends the process */
 static inline void *hold_and_exit_thread(void *arg)
 {
 	victim_hold(arg);
@@ -435,7 +434,7 @@ static inline bool victim_start(struct victim *victim)
 	       victim->tid;
 }
 
-/* Whether it could not start for the reason that something is missing here */
+/* Whether it did not start because this system lacks something */
 static inline bool victim_skipped(struct victim *victim)
 {
 	return !victim->pid && WIFEXITED(victim->status) &&
@@ -450,7 +449,7 @@ static inline bool victim_die(struct victim *victim)
 		       victim_waited(victim));
 }
 
-/* End what is left of it */
+/* Kill what is left of it */
 static inline void victim_clean(struct victim *victim)
 {
 	if (!victim || victim->pid <= 0)
@@ -459,7 +458,32 @@ static inline void victim_clean(struct victim *victim)
 	happens(victim_waited(victim) && !victim->pid);
 }
 
-/* Tasks of their own. Those that share the caller's memory: no C library */
+/*
+ * Be the first process of a new PID namespace: its TID is 1 there. If the victim
+ * has data, the PID outside is stored there.
+ */
+static inline void run_in_pid_namespace(struct victim *victim)
+{
+	pid_t pid;
+
+	if (unshare(CLONE_NEWPID))
+		_exit(KSFT_SKIP);
+	pid = fork();
+	if (!pid) {
+		prepare_child();
+		victim_hold(victim);
+		_exit(0);
+	}
+	if (victim->data)
+		*(pid_t *)victim->data = pid;
+	waitpid(pid, NULL, 0);
+	_exit(0);
+}
+
+/*
+ * Tasks that are no threads of their creator. If they share its memory, they use
+ * only the system calls of the C library.
+ */
 #define TASK_STACK	(64 * 1024)
 
 static inline pid_t start_task(int (*body)(void *arg), void *arg, int flags)
@@ -471,7 +495,7 @@ static inline pid_t start_task(int (*body)(void *arg), void *arg, int flags)
 #ifndef __hppa__
 	stack += TASK_STACK;
 #endif
-	/* The test is the parent, also if a victim starts it, and waits for it */
+	/* A victim calls this: the test is to be the parent, and waits for the task */
 	return clone(body, stack, flags | CLONE_PARENT | SIGCHLD, arg);
 }
 
@@ -484,9 +508,9 @@ static inline void end_task(pid_t pid)
 }
 
 /*
- * Have faults of this process in a range reported by userfaultfd: those of
- * missing pages, or of writes, for which all of it is protected. Returns the
- * descriptor, or -1.
+ * Have faults of this process in a range reported by userfaultfd: those on
+ * missing pages, or those of writes, for which the range is write-protected.
+ * Returns the descriptor, or -1.
  */
 static inline int watch_range(void *start, size_t size, bool writes)
 {
@@ -519,9 +543,9 @@ static inline int watch_range(void *start, size_t size, bool writes)
 }
 
 /*
- * A thread that goes its own way. Its stack is small: there may be hundreds of
- * them, and some architectures have no room for as many stacks of 8 MiB. Others
- * ask for more than 64 KiB.
+ * Start a thread that is not joined, with a small stack: there may be hundreds of
+ * them, and 32-bit architectures have no room for as many stacks of 8 MiB. Some
+ * architectures require more than 64 KiB.
  */
 static inline bool start_small_thread(void *(*body)(void *arg), void *arg)
 {
@@ -545,7 +569,7 @@ struct waiters {
 	futex_t *futex;
 	__u32 value;
 	int nr;
-	/* How many have come back, and what the last of these found in the word */
+	/* How many have returned, and what the last of these found in the word */
 	int back;
 	__u32 seen;
 };
@@ -555,8 +579,8 @@ static inline void *waiter(void *arg)
 	struct waiters *waiters = arg;
 
 	/*
-	 * One that was taken off the queue, and then forgotten, comes back when
-	 * its limit ends, without an error. That must be too late to be counted.
+	 * A waiter that was removed from the queue and not woken returns at its
+	 * limit, without an error. That must be too late to be counted.
 	 */
 	if (!wait_so_long_on(waiters->futex, waiters->value, 6 * TIME_LIMIT)) {
 		waiters->seen = *waiters->futex;
@@ -565,7 +589,7 @@ static inline void *waiter(void *arg)
 	return NULL;
 }
 
-/* Returns when all of them are asleep; false if they do not get there */
+/* Returns when all of them are asleep; false if that takes too long */
 static inline bool start_waiters(struct waiters *waiters, futex_t *futex, int nr)
 {
 	int i;
@@ -579,7 +603,7 @@ static inline bool start_waiters(struct waiters *waiters, futex_t *futex, int nr
 	return happens(sleepers(futex) == nr);
 }
 
-/* How many of them were woken; -1 if those do not come back */
+/* How many of them were woken; -1 if those do not return */
 static inline int woken(struct waiters *waiters)
 {
 	int nr = waiters->nr - sleepers(waiters->futex);

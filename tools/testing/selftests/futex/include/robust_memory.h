@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kinds of memory that locks live in, for all tests that have to try each.
+ * The kinds of memory that locks can be in, for the tests that try all of them.
  *
- * For each kind there is an area of entries and an area of words. They lie apart,
- * at one distance throughout. memory_init() reserves them, and memory_add() makes
- * the memory of one kind. Then the test writes the locks, through entries_filled
- * and words_filled. Finally area_prepare() does with the memory what makes it
- * memory of that kind, such as to swap it out.
+ * For each kind there is an area of entries and an area of words. The distance
+ * from an entry to its word is the same in all kinds. memory_init() reserves the
+ * areas, and memory_add() makes the memory of one kind. Then the test writes the
+ * locks, through entries_filled and words_filled. Finally area_prepare() brings
+ * the memory into the state of its kind: for example, it swaps the memory out.
  */
 #ifndef _ROBUST_MEMORY_H
 #define _ROBUST_MEMORY_H
@@ -40,7 +40,7 @@ enum kind {
 	SWAPPED_PRIVATE,
 	SWAPPED_SHARED,
 	UFFD_PRESENT,
-	/* The last one that can be written: it is made after all others */
+	/* The last one that can be written. It is prepared after all others. */
 	FORKED,
 	READ_ONLY,
 	READ_ONLY_FILE,
@@ -51,19 +51,18 @@ enum kind {
 };
 
 /*
- * What takes the words' pages from a task that has written them, so that the
- * kernel does not find a page by looking at what is mapped for writing: a page of
- * a shared object is not mapped any more, and one of the task's own memory is
- * mapped, but not for writing.
+ * How the pages of the words are taken from a task that has written them, so that
+ * the kernel does not find them mapped for writing: a page of a shared object is
+ * unmapped, and a page of private memory stays mapped, but not for writing.
  */
 enum loss {
-	/* It is none, or area_prepare() does it */
+	/* Not at all, or by area_prepare() */
 	NO_LOSS,
-	/* What is discarded can be had again from the file */
+	/* They are discarded, and can be read again from the file */
 	DISCARD,
-	/* Another mapping of the same file takes the place */
+	/* Another mapping of the same file replaces theirs */
 	REMAP,
-	/* A child had them, too, and has ended */
+	/* They were shared with a child, which has ended */
 	FORK_AND_END,
 };
 
@@ -124,7 +123,7 @@ struct memory {
 	struct area areas[NR_KINDS];
 	/* The size of a huge page, 0 if there are none */
 	size_t huge_page;
-	/* Whether there was no swap, and how many huge pages, -1 if enough */
+	/* Whether swap was added; how many huge pages there were, -1 if enough */
 	bool swap_added;
 	long hugepages;
 };
@@ -136,11 +135,11 @@ static inline bool map_at(char *at, size_t size, int prot, int flags, int fd,
 }
 
 /*
- * On some architectures one page may be at several addresses only if these are
- * the same modulo a number of megabytes, for the cache's sake. There a file can
- * be mapped at a fixed address only if that and the place in the file differ by
- * a number, modulo that one, which is the file's and not known: it follows from
- * the address that the kernel chooses. The areas have places that fit.
+ * On some architectures a page can be mapped at several addresses only if they
+ * are equal modulo a number of megabytes, because of the cache. There a file can
+ * be mapped at a fixed address only if the difference of the address and the
+ * offset in the file has, modulo that number, a value that depends on the file.
+ * An address that the kernel chooses shows it. The offsets of the areas fit it.
  */
 #define COLOURS		(16 * 1024 * 1024)
 #define FILE_SIZE	(4 * COLOURS)
@@ -176,7 +175,7 @@ static inline bool map_both(struct area *area, int prot, int flags, int fd)
 		      words_offset(area));
 }
 
-/* The file of both areas, mapped elsewhere, to be written without a trace */
+/* Map the file of both areas again, to write it through another mapping */
 static inline bool map_mirror(struct area *area)
 {
 	const int rw = PROT_READ | PROT_WRITE;
@@ -285,7 +284,7 @@ struct swap_header {
 };
 
 /*
- * Swap to a RAM disk, for the time of the test, if the system has no swap.
+ * Swap to a RAM disk during the test, if the system has no swap.
  * A RAM disk that is in use, or has anything in it, is left alone.
  */
 static inline bool add_swap(void)
@@ -328,7 +327,7 @@ static inline void remove_swap(void)
 	int fd;
 
 	swapoff(SWAP_DEVICE);
-	/* As it was found */
+	/* Clear the header: the disk was empty */
 	fd = open(SWAP_DEVICE, O_RDWR | O_EXCL | O_CLOEXEC);
 	if (fd >= 0 && page && pwrite(fd, page, sysconf(_SC_PAGESIZE), 0) < 0)
 		perror(SWAP_DEVICE);
@@ -419,7 +418,7 @@ static inline const char *map_area(struct memory *memory, struct area *area)
 		fd = watch_range(area->words, size, false);
 		if (fd < 0)
 			return "no userfaultfd, or not root";
-		/* Its pages are there before it is registered */
+		/* Pages that are present are registered later: see area_prepare() */
 		if (area->kind == UFFD_PRESENT)
 			close(fd);
 		else
@@ -473,8 +472,8 @@ static inline bool is_swapped(char *address, size_t size)
 }
 
 /*
- * A page cannot be swapped as long as it is among those that a CPU has yet to put
- * on the list of used pages. Each does that when it swaps.
+ * A page cannot be swapped out while it is in the batch of pages that a CPU has
+ * yet to add to the LRU lists. MADV_PAGEOUT adds the batch of its CPU first.
  */
 static inline bool swap_out_on_each_cpu(char *address, size_t size)
 {
@@ -502,8 +501,8 @@ static inline bool swap_out(char *address, size_t size)
 }
 
 /*
- * What happens to the memory once the locks are in it. Of FORKED memory, the test
- * makes the copy.
+ * Bring the memory into its state once the locks are in it. The copy of FORKED
+ * memory is made by the test.
  */
 static inline bool area_prepare(struct area *area)
 {
@@ -555,7 +554,7 @@ static inline bool area_lose(struct area *area)
 	return false;
 }
 
-/* Returns false if there is not even room for it */
+/* Reserve the areas; false if there is no room for them */
 static inline bool memory_init(struct memory *memory)
 {
 	size_t page_size = sysconf(_SC_PAGESIZE), small = NR_PAGES * page_size;
@@ -565,8 +564,8 @@ static inline bool memory_init(struct memory *memory)
 	int i;
 
 	memset(memory, 0, sizeof(*memory));
-	/* They may be too large for a test */
 	memory->hugepages = -1;
+	/* Huge pages may be too large for a test */
 	if (kilobytes > 0 && kilobytes <= 8192 &&
 	    (size_t)kilobytes * 1024 >= small) {
 		memory->huge_page = kilobytes * 1024;
@@ -593,7 +592,7 @@ static inline bool memory_init(struct memory *memory)
 		area->words_filled = area->words;
 		area->words_waited = area->words;
 		area->fd = -1;
-		area->missing = "not wanted";
+		area->missing = "not added";
 	}
 	return true;
 }
@@ -614,7 +613,7 @@ static inline const char *memory_add(struct memory *memory, enum kind kind)
 	return area->missing;
 }
 
-/* Give back to the system what the memory took */
+/* Undo the changes to the huge pages and the swap of the system */
 static inline void memory_restore(struct memory *memory)
 {
 	if (memory->hugepages >= 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the tests of releasing a robust futex by the kernel or the vDSO share:
- * the numbers of the interface, the functions of the vDSO, victims that are
- * stepped through them, and a page that the test holds back.
+ * Common code of the tests of the release of robust futexes by the kernel and the
+ * vDSO: the numbers of the interface, the functions of the vDSO, victims that are
+ * single-stepped through them, and a page that the test holds back.
  */
 #ifndef _ROBUST_UNLOCK_H
 #define _ROBUST_UNLOCK_H
@@ -30,7 +30,7 @@ enum width {
 
 #define POP_SIZE(width)	((width) == LIST32 ? sizeof(__u32) : sizeof(long))
 
-/* Returns what futex() does, or the error number, negative */
+/* Returns the result of futex(), or the negative error number */
 static inline long unlock_by(long number, volatile void *word, int op, long nr, volatile void *pop,
 			     __u32 bitset)
 {
@@ -59,7 +59,7 @@ do {									\
 		SKIP_TEST("the kernel has no FUTEX_ROBUST_UNLOCK");	\
 } while (0)
 
-/* For this word size */
+/* The ELF types of this word size */
 typedef ElfW(Addr) elf_addr;
 typedef ElfW(Dyn) elf_dyn;
 typedef ElfW(Ehdr) elf_header;
@@ -67,8 +67,8 @@ typedef ElfW(Phdr) elf_segment;
 typedef ElfW(Sym) elf_symbol;
 
 /*
- * The vDSO. The number of its symbols is in one of its hash tables; only the one
- * of System V has it as such.
+ * The vDSO. The number of its symbols follows from its hash tables: DT_HASH has it
+ * as a field, and from DT_GNU_HASH it is computed.
  */
 struct vdso {
 	elf_addr bias;
@@ -158,14 +158,14 @@ static inline uintptr_t vdso_symbol(const char *name, size_t *size)
 }
 
 #ifdef __aarch64__
-/* The highest byte of an address, and a variant of what exists with one alone */
+/* A tag in the highest byte of an address, and a variant that needs tags */
 #define TAG				((uintptr_t)0x5a << 56)
 #define VARIANT_WITH_TAG(fixture, name)	FIXTURE_VARIANT_ADD(fixture, name)
 #endif
 
 typedef __u32 (*try_unlock_fn)(futex_t *word, __u32 tid, volatile void *pop);
 
-/* Calls a function at an address; with descriptors, as on 64-bit big-endian powerpc */
+/* To call a function at an address: a descriptor where the ABI needs one, as ELFv1 */
 struct try_unlock {
 	uintptr_t address;
 #if defined(__powerpc64__) && (!defined(_CALL_ELF) || _CALL_ELF == 1)
@@ -184,7 +184,7 @@ static inline __u32 try_unlock(struct try_unlock *function, futex_t *word, __u32
 #endif
 }
 
-/* A 32-bit program has the function for 4 bytes alone. */
+/* A 32-bit program only has the function for pending pointers of 4 bytes. */
 static inline bool find_try_unlock(struct try_unlock *function, enum width width)
 {
 	char name[64];
@@ -196,7 +196,7 @@ static inline bool find_try_unlock(struct try_unlock *function, enum width width
 	return function->address;
 }
 
-/* Where the vDSO is now, as /proc says; false if it is not there */
+/* Where the vDSO is now, as /proc shows; false if it is not mapped */
 static inline bool find_vdso(uintptr_t *start, size_t *size)
 {
 	unsigned long from, to;
@@ -215,7 +215,7 @@ static inline bool find_vdso(uintptr_t *start, size_t *size)
 	return found;
 }
 
-/* mremap() without the C library, as its system calls may be in what is moved */
+/* mremap() without the C library: its system calls may use the vDSO */
 static inline long move_memory(void *from, size_t size, void *to)
 {
 #ifdef __i386__
@@ -259,7 +259,7 @@ static inline bool move_vdso(struct try_unlock *function)
 	return true;
 }
 
-/* Victims that the test traces. More instructions than a function and its caller have: */
+/* Victims that the test traces. More steps than a function and its caller take: */
 #define MAX_STEPS	2000
 
 enum progress {
@@ -290,9 +290,9 @@ static inline void end_steps(pid_t pid)
 }
 
 /*
- * A page that the victim's process watches by userfaultfd, and for which the
- * test is asked. It is shared with the test. Either it is not there, and then
- * the test must not touch it, or only writes have to wait.
+ * A page that is registered with a userfaultfd of the victim's process: faults
+ * wait until the test handles them. It is shared with the test. Either the page is
+ * missing, and then the test must not touch it, or only writes have to wait.
  */
 struct held_page {
 	char *page;
@@ -344,7 +344,7 @@ static inline bool take_descriptor(struct held_page *held, pid_t pid)
 	return held->uffd >= 0;
 }
 
-/* Whether a thread of the victim waits for the page now */
+/* Wait until a thread of the victim waits for the page; false if none does */
 static inline bool page_asked(struct held_page *held)
 {
 	struct pollfd event = { .fd = held->uffd, .events = POLLIN };
@@ -355,7 +355,7 @@ static inline bool page_asked(struct held_page *held)
 	       message.event == UFFD_EVENT_PAGEFAULT;
 }
 
-/* Let it have the page, with @value in its first word if it was not there */
+/* End the wait: permit writes, or supply the page with @value in its first word */
 static inline bool bring_page(struct held_page *held, unsigned long value)
 {
 	struct uffdio_writeprotect protect = {
