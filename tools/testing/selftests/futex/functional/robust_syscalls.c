@@ -321,6 +321,20 @@ TEST(negative_pid_esrch)
 	EXPECT_EQ(ESRCH, errno);
 }
 
+/* Nothing is stored if there is no such thread. */
+TEST(esrch_writes_nothing)
+{
+	uintptr_t seen = (uintptr_t)&head;
+	size_t len = 1;
+
+	REQUIRE_ROBUST_LIST();
+
+	EXPECT_EQ(-1, get_robust_list(-1, &seen, &len));
+	EXPECT_EQ(ESRCH, errno);
+	EXPECT_EQ((uintptr_t)&head, seen);
+	EXPECT_EQ(1U, len);
+}
+
 /*
  * Querying returns -EPERM to callers that could not read the process's memory
  * with ptrace: here one user asks for the list of another.
@@ -396,8 +410,6 @@ FIXTURE_VARIANT_ADD(result, in_read_only_memory) {
 
 FIXTURE_SETUP(result)
 {
-	REQUIRE_ROBUST_LIST();
-
 	REQUIRE_ROBUST_LIST();
 
 	self->bad = mmap(NULL, sysconf(_SC_PAGESIZE), variant->protection,
