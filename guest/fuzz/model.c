@@ -91,8 +91,15 @@ static void promise_pending(__u64 address, bool pi, __u32 tid)
 		promise_lock(address, pi, tid);
 		return;
 	}
-	/* No futex operation finds private memory that cannot be written. */
-	if (pi || (!scene.memory->shared && !reachable(address, 4, true, &at)))
+	if (pi)
+		return;
+	/*
+	 * Without write access, the mapping does not tell whether a page of a private file
+	 * is the file's or anonymous, and the page of the word is not used by any futex
+	 * operation. The key of private memory without a file is the address.
+	 */
+	if (!scene.memory->shared && scene.memory->fd >= 0 &&
+	    !reachable(address, 4, true, &at))
 		return;
 	/*
 	 * If the owner dies at the same time, either its exit wakes, or its word is marked
