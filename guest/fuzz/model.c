@@ -94,9 +94,9 @@ static void promise_pending(__u64 address, bool pi, __u32 tid)
 	if (pi)
 		return;
 	/*
-	 * Without write access, the mapping does not tell whether a page of a private file
-	 * is the file's or anonymous, and the page of the word is not used by any futex
-	 * operation. The key of private memory without a file is the address.
+	 * The key of private memory without a file is its address, whether it can be written
+	 * or not. In a private mapping of a file it depends on the page, which may be the
+	 * file's own, and there is none for an anonymous page that cannot be written.
 	 */
 	if (!scene.memory->shared && scene.memory->fd >= 0 &&
 	    !reachable(address, 4, true, &at))
