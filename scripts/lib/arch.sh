@@ -21,6 +21,7 @@ load_arch()
 	toolchain='' toolchain_dir=$build/toolchain-$1 toolchain_core='' kernel_compiler='' make_settings='' no_machine=''
 	libcs='' libc_packages='' clients='' client_packages='' tools='' tool_packages='' steps='' test_flavours=''
 	kernel_dirs='' headers='' placeholder='' bench_arch='' exchange='' vdso_unlock='' write_protection='' no_step=''
+	both_calls='' no_huge_pages='' short_races=''
 	# shellcheck source=arch/x86_64
 	. "$top/scripts/arch/$arch"
 	kernel_compiler=${kernel_compiler:-${cross}gcc}
@@ -109,30 +110,50 @@ plugin_option()
 	[ -z "$plugin" ] || echo " -fplugin=$build/plugin-$arch.so"
 }
 
-# untestable: the tests that may skip themselves wherever they run, one a line.
+# untestable: the tests that may skip themselves wherever they run, one a line: what the
+# settings of the architecture rule out, and what it names itself. scripts/list-tests refuses a
+# pattern without a test of its own, so none may stand here twice or have all tests of another.
 untestable()
 {
+	# None of the listed tests is run.
+	[ -z "$no_programs$no_machine" ] || return 0
 	# A pattern has stars, which must not become names of files.
 	set -f
 	# shellcheck disable=SC2086 # a list of words
-	printf '%s\n' $untestable
+	[ -z "$untestable" ] || printf '%s\n' $untestable
 	set +f
-	# The vDSO of few architectures releases robust futexes. One pattern must not have all
-	# tests of another one.
+	# One program has lists of one size, and takes another program for the other size.
+	[ "$(word_sizes | wc -l)" -gt 1 ] || printf '%s\n' global.native_and_compat 'sizes.*' 'own.*'
+	case $config in
+	*CONFIG_HUGETLBFS=y*) no_huge=$no_huge_pages ;;
+	*) no_huge=yes ;;
+	esac
+	[ -z "$no_huge" ] || printf '%s\n' 'kind.hugetlb_shared.*' 'kind.hugetlb_private.*' \
+		'clean_page.hugetlb.*' 'clean_page.hugetlb_private.*'
+	# A page is taken from a thread between two of its instructions: nowhere can that be relied on.
+	echo 'taken_page.*'
+	# In Linux 6.1 few can protect pages from writes by userfaultfd.
+	[ -n "$write_protection" ] || printf '%s\n' 'slow_write.*' 'call_taken_page.*' 'call_late_page.protected_*'
+	[ -n "$short_races" ] || echo exec.private_never_waits
+	# What one CPU does during a walk on another one. CPUs that share a thread of QEMU take turns,
+	# each for longer than most walks.
+	if [ "$smp" = 1 ] || [ "$threads" = single ]; then
+		printf '%s\n' list.concurrent_changes ring.locks_retaken fuzz.under_fire
+	fi
+	# The memory of a lock is unmapped, or its word is read all the time, on another CPU.
+	[ "$smp" != 1 ] || printf '%s\n' 'call_unmapped.*' 'sibling.polling_*'
+	# The vDSO of few architectures releases robust futexes.
 	if [ -z "$vdso_unlock" ]; then
 		printf '%s\n' 'vdso_*' 'unlock.vdso_*' 'unlock.moved_*' 'unlock.list32_*'
 	else
 		[ -z "$no_step" ] || printf '%s\n' 'vdso_step.*' 'unlock.*_kill' 'unlock.*_awaited' 'unlock.*_jump'
-		# In Linux 6.1 few can protect pages from writes by userfaultfd.
 		[ -n "$write_protection" ] || echo 'vdso_late_store.*'
 	fi
-	[ -n "$write_protection" ] || echo 'call_late_page.protected_*'
-	# The memory of a lock is unmapped on another CPU.
-	[ "$smp" != 1 ] || printf '%s\n' 'call_unmapped.*'
 	# Only architectures with this symbol in their configuration have trace events.
 	case $config in
 	*CONFIG_ENABLE_DEFAULT_TRACERS=y*)
 		[ -z "$no_step" ] || printf '%s\n' 'trace_clear.signal*' 'trace_clear.killed*'
+		[ -n "$both_calls" ] || echo trace.compat
 		;;
 	*) printf '%s\n' 'trace.*' 'trace_lock.*' 'trace_place.*' 'trace_clear.*' ;;
 	esac
