@@ -11,7 +11,8 @@
 
 #define POOL_SIZE	(SPOTS_MAX * SPOT_WAITERS)
 
-static __u32 gate;
+/* Not every compiler aligns it as futex() wants it. */
+static __u32 gate __aligned(4);
 static __u32 came_back;
 static __u32 sent_back;
 

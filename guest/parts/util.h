@@ -18,6 +18,7 @@
 
 #define __printf(a, b)	__attribute__((format(printf, a, b)))
 #define __noreturn	__attribute__((noreturn))
+#define __aligned(x)	__attribute__((aligned(x)))
 
 /* For clone(), from sched.h: a thread of the calling process */
 #define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | \
