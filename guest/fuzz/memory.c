@@ -10,6 +10,12 @@
 #include <sys/shm.h>
 #include <unistd.h>
 
+/*
+ * Where a cache finds a page by its virtual address, the mappings of a file have equal bits
+ * below this, and the kernel refuses others.
+ */
+#define COLOURS		(4UL << 20)
+
 struct memory memories[KINDS];
 
 /* The low views, one after the other. They contain no multiple of 2^30. */
@@ -18,7 +24,7 @@ static uintptr_t next_low = 0x50000000;
 /* A free range, with pages before and behind it that cannot be accessed */
 static char *reserve(bool low)
 {
-	size_t size = ARENA_SIZE + HUGE_PAGE * 2;
+	size_t size = ARENA_SIZE + COLOURS + HUGE_PAGE * 2;
 	uintptr_t start;
 	char *range;
 
@@ -46,29 +52,60 @@ static char *map_at(char *place, int flags, int fd)
 	return view == MAP_FAILED ? NULL : view;
 }
 
+static bool map_once_more(const struct memory *memory, int shm, char *place)
+{
+	if (memory->fd >= 0)
+		return map_at(place, MAP_SHARED, memory->fd);
+	if (shm >= 0)
+		return shmat(shm, place, SHM_REMAP) == place;
+	/* An old size of 0 asks for one more mapping of shared memory. */
+	return mremap(memory->control, 0, ARENA_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		      place) == place;
+}
+
+/* The views of shared memory, of which the control view is mapped where the kernel likes it */
+static bool map_views(struct memory *memory, int shm)
+{
+	char *place;
+	int view;
+
+	for (view = 0; view < VIEWS; view++) {
+		place = reserve(view == LOW);
+		if (!place)
+			return false;
+		if (!map_once_more(memory, shm, place)) {
+			/* The attempt may have freed the range. */
+			if (mmap(place, ARENA_SIZE, PROT_NONE, MAP_FIXED | MAP_PRIVATE |
+				 MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != place)
+				return false;
+			place += (memory->control - place) & (COLOURS - 1);
+			if (!map_once_more(memory, shm, place))
+				return false;
+		}
+		memory->view[view] = place;
+	}
+	return true;
+}
+
 static bool map_file(struct memory *memory, int fd, size_t huge)
 {
-	int flags = memory->shared ? MAP_SHARED : MAP_PRIVATE;
-
 	memory->fd = fd;
 	if (fd < 0 || ftruncate(fd, ARENA_SIZE))
 		return false;
 	memory->small_pages = !huge;
 	memory->shrinks = !huge && memory->shared;
-	memory->view[LOW] = map_at(reserve(true), flags, fd);
-	memory->control = memory->view[LOW];
-	if (memory->shared) {
-		memory->view[HIGH] = map_at(reserve(false), flags, fd);
-		memory->control = map_at(reserve(false), flags, fd);
-		return memory->view[LOW] && memory->view[HIGH] && memory->control;
+	if (!memory->shared) {
+		memory->view[LOW] = map_at(reserve(true), MAP_PRIVATE, fd);
+		memory->control = memory->view[LOW];
+		return memory->control;
 	}
-	return memory->view[LOW];
+	memory->control = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return memory->control != MAP_FAILED && map_views(memory, -1);
 }
 
 static bool map_anonymous(struct memory *memory)
 {
-	char *place;
-	int view;
+	char *first;
 
 	memory->fd = -1;
 	memory->small_pages = true;
@@ -79,41 +116,26 @@ static bool map_anonymous(struct memory *memory)
 		return memory->control;
 	}
 
-	memory->control = map_at(reserve(false), MAP_SHARED | MAP_ANONYMOUS, -1);
-	if (!memory->control)
+	/* The first mapping has no file yet, and so the address of none. */
+	first = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (first == MAP_FAILED)
 		return false;
-	for (view = 0; view < VIEWS; view++) {
-		place = reserve(view == LOW);
-		if (!place)
-			return false;
-		/* An old size of 0 asks for one more mapping of shared memory. */
-		memory->view[view] = mremap(memory->control, 0, ARENA_SIZE,
-					    MREMAP_MAYMOVE | MREMAP_FIXED, place);
-		if (memory->view[view] == MAP_FAILED)
-			return false;
-	}
-	return true;
+	memory->control = mremap(first, 0, ARENA_SIZE, MREMAP_MAYMOVE);
+	munmap(first, ARENA_SIZE);
+	return memory->control != MAP_FAILED && map_views(memory, -1);
 }
 
 static bool map_sysv(struct memory *memory)
 {
 	int id = shmget(IPC_PRIVATE, ARENA_SIZE, IPC_CREAT | 0600);
-	bool done = true;
-	char *place;
-	int view;
+	bool done;
 
 	memory->fd = -1;
 	memory->small_pages = true;
 	if (id < 0)
 		return false;
 	memory->control = shmat(id, NULL, 0);
-	done = memory->control != (char *)-1;
-	for (view = 0; done && view < VIEWS; view++) {
-		place = reserve(view == LOW);
-		memory->view[view] = place ? shmat(id, place, SHM_REMAP) :
-					     (char *)-1;
-		done = memory->view[view] != (char *)-1;
-	}
+	done = memory->control != (char *)-1 && map_views(memory, id);
 	shmctl(id, IPC_RMID, NULL);
 	return done;
 }
