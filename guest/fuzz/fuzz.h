@@ -32,6 +32,13 @@
 #define VICTIM_FAILED	99
 #define AFTER_EXEC	42
 
+/* A 32-bit pointer, or an address of a 32-bit program, as the kernel uses it */
+#ifdef MACHINE_POINTER_MASK
+#define POINTER_MASK	MACHINE_POINTER_MASK
+#else
+#define POINTER_MASK	UINT32_MAX
+#endif
+
 #define MARKED_BITS(word) (((word) & FUTEX_WAITERS) | FUTEX_OWNER_DIED)
 
 /* main.c: the options, and properties of this machine */
@@ -39,6 +46,7 @@ extern unsigned long long limit;
 extern bool verbose;
 extern __u32 page_size;
 extern bool has_compat;
+extern bool misaligned_links;
 
 void __noreturn fatal(const char *why);
 

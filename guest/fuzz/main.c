@@ -35,11 +35,15 @@
  * Death number n of seed s is death number 0 of seed s + n. So a failure can be reproduced
  * separately. The program prints the command for it.
  *
+ * A link that is not aligned like a pointer can be read, or not: that depends on the
+ * architecture, and the arguments of execve(), which the kernel reads in the same way, show it.
+ *
  * The output is KTAP. The exit status is 0 if every test passed, else 1.
  */
 #define _GNU_SOURCE
 #include "fuzz.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -75,6 +79,7 @@ static enum test test;
 
 __u32 page_size;
 bool has_compat;
+bool misaligned_links;
 struct job *job;
 struct totals totals;
 
@@ -202,6 +207,8 @@ static bool run_test(void)
 	memset(job, 0, sizeof(*job));
 	diag("%s: %llu deaths from seed %llu%s", test_names[test], wanted[test],
 	     first_seed, has_compat ? "" : ", no 32-bit lists here");
+	if (!misaligned_links)
+		diag("%s: a misaligned link cannot be read here", test_names[test]);
 	worker = fork();
 	if (!worker) {
 		setpgid(0, 0);
@@ -315,6 +322,17 @@ static bool probe_compat(void)
 	return waitpid(pid, &status, 0) == pid && !status;
 }
 
+/* A directory cannot be executed, but its arguments are read before that is found. */
+static bool probe_misaligned(void)
+{
+	char *const arguments[] = { "/", NULL };
+	char place[64] __aligned(16);
+	void *misaligned = place + 2;
+
+	memcpy(misaligned, arguments, sizeof(arguments));
+	return syscall(SYS_execve, "/", misaligned, NULL) && errno != EFAULT;
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit no_core = { 0, 0 };
@@ -330,6 +348,7 @@ int main(int argc, char **argv)
 	page_size = sysconf(_SC_PAGESIZE);
 	setrlimit(RLIMIT_CORE, &no_core);
 	has_compat = probe_compat();
+	misaligned_links = probe_misaligned();
 	job = mmap(NULL, sizeof(*job), PROT_READ | PROT_WRITE,
 		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	before = malloc(ARENA_SIZE);

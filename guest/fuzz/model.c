@@ -37,15 +37,22 @@ static bool reachable(__u64 address, __u32 size, bool write, __u32 *at)
 	return false;
 }
 
+/* The bits that count in the pointers and addresses of a list */
+static __u64 pointer_mask(const struct list *list)
+{
+	return list->compat ? POINTER_MASK : UINT64_MAX;
+}
+
 static bool promise_read(const struct list *list, __u64 from, __u64 *value)
 {
 	__u32 at;
 
-	if (list->compat)
-		from = (__u32)from;
+	from &= pointer_mask(list);
+	if (!misaligned_links && from % width(list))
+		return false;
 	if (!reachable(from, width(list), false, &at))
 		return false;
-	*value = get_pointer(list->compat, image, at);
+	*value = get_pointer(list->compat, image, at) & pointer_mask(list);
 	return true;
 }
 
@@ -115,7 +122,7 @@ static void promise_pending(__u64 address, bool pi, __u32 tid)
 
 void promise_list(const struct list *list)
 {
-	__u64 mask = list->compat ? UINT32_MAX : UINT64_MAX;
+	__u64 mask = pointer_mask(list);
 	__u64 head = list->registered & mask;
 	__u64 offset, pending = 0, at = head, next;
 	__u32 tid = job->tids[list->thread];

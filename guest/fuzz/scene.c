@@ -22,6 +22,11 @@ __u8 *page_trouble[VIEWS];
 /* The locks of a list, in the order in which they are on it */
 static __u32 order[LOCKS_MAX];
 
+static __u32 round_up(__u32 number, __u32 unit)
+{
+	return (number + unit - 1) / unit * unit;
+}
+
 __u32 width(const struct list *list)
 {
 	return list->compat ? 4 : 8;
@@ -232,11 +237,17 @@ static __u64 wrong_offset(const struct list *list)
 /* The places of the locks of a list, and a check for room */
 static void lay_out(struct list *list, __u32 room)
 {
-	__u32 size = width(list), slots, i;
+	__u32 size = width(list), unit = 4, slots, i;
 	__u32 strides[] = {
 		size + 4, size + 4, 16, 24, 40, 40, 64, 100, 256, page_size,
 		page_size + 4, 2 * page_size - 4,
 	};
+
+	/* Most lists are aligned where the kernel reads no other links. */
+	if (!misaligned_links && percent(90))
+		unit = size;
+	for (i = 0; i < ARRAY_SIZE(strides); i++)
+		strides[i] = round_up(strides[i], unit);
 
 	list->length = random_length();
 	list->spare = between(1, 3);
@@ -253,10 +264,12 @@ static void lay_out(struct list *list, __u32 room)
 	/* Entry and word side by side, in either order */
 	if (percent(50)) {
 		list->entry = 4 * below((list->stride - size - 4) / 4 + 1);
+		list->entry -= list->entry % unit;
 		list->word = list->entry + size;
 	} else {
 		list->word = 4 * below((list->stride - size - 4) / 4 + 1);
-		list->entry = list->word + 4;
+		list->entry = round_up(list->word + 4, unit);
+		list->word = list->entry - 4;
 	}
 	/* The entries in one place and the words in another */
 	if (percent(15))
@@ -279,12 +292,13 @@ static void lay_out(struct list *list, __u32 room)
 	if (percent(20))
 		scene.used += page_size - scene.used % page_size -
 			      4 * below(list->stride / 4 + 1) % page_size;
+	scene.used = round_up(scene.used, unit);
 	list->base = scene.used;
 	scene.used += list->stride * slots;
 	if (list->word >= list->stride)
 		scene.used += list->stride * slots;
 
-	scene.used = (scene.used + 7) & ~7U;
+	scene.used = round_up(scene.used, 8);
 	if (percent(10))
 		scene.used += page_size - scene.used % page_size - size * between(1, 2);
 	list->head = scene.used;
@@ -554,7 +568,7 @@ void make_scene(void)
 		if (lists & 2)
 			add_list(thread, true, room);
 	}
-	scene.used = (scene.used + 8 + 7) & ~7U;
+	scene.used = round_up(scene.used + 8, 8);
 	scene.written = scene.used / page_size * page_size + 2 * page_size;
 	if (scene.written > ARENA_SIZE)
 		scene.written = ARENA_SIZE;

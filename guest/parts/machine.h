@@ -8,6 +8,7 @@
  *                     guest/quit.c
  *   machine_compat_call()  a system call of two arguments by the 32-bit system call table
  *                     of a 64-bit kernel, where a 64-bit program can make one
+ *   MACHINE_POINTER_MASK  the bits of a 32-bit pointer that count, if not all do
  *   PROGRAM_COUNTER   the member of struct user_regs_struct, for guest/step/
  *   STACK_GROWS_UP    defined if clone() takes the lowest address of a stack
  */
@@ -150,6 +151,8 @@ static inline void machine_exit(long number)
 }
 #elif defined(__hppa__)
 #define STACK_GROWS_UP
+#elif defined(__s390__) && !defined(__s390x__)
+#define MACHINE_POINTER_MASK 0x7fffffffU
 #endif
 
 #endif /* MACHINE_H */
