@@ -27,7 +27,6 @@
 #define FIRE_ENTRY	8
 #define FIRE_DETOUR	24
 #define FIRE_OFFSET	(FIRE_WORD - FIRE_ENTRY)
-#define FIRE_LOCKS	4000
 #define FIRE_HEAD	(FIRE_LOCKS * FIRE_STRIDE)
 #define FIRE_USED	(FIRE_HEAD + 64)
 #define ATTACKERS	3
@@ -168,17 +167,35 @@ static void attack_mapping(struct memory *memory, struct dice *dice)
 		madvise(page, page_size, MADV_DONTNEED);
 		break;
 	case 4:
-		madvise(page, 4 * page_size, 14 /* MADV_HUGEPAGE */);
+		madvise(page, 4 * page_size, MADV_HUGEPAGE);
 		break;
 	default:
 		mprotect(page, page_size, protections[roll(dice, 4)]);
 	}
 }
 
-static void attack_once(struct memory *memory, struct dice *dice, bool mappings)
+/*
+ * Write a word. Only the kernel marks one: whoever finds a mark knows that the walk has
+ * begun. If a word that gets the TID after that is marked in the end, it was not over.
+ */
+static void attack_word(const struct memory *memory, struct dice *dice, bool *begun)
 {
-	__u32 word;
+	__u32 word = fire_word(dice), lock = roll(dice, job->locks);
+	__u32 at = lock * FIRE_STRIDE + FIRE_WORD, old;
 
+	if (!memory->shared || job->cuts) {
+		fire_write(memory, at, &word, 4);
+		return;
+	}
+	old = __atomic_exchange_n((__u32 *)(memory->control + at), word, __ATOMIC_SEQ_CST);
+	if (*begun && (word & FUTEX_TID_MASK) == job->tid)
+		__atomic_store_n(&job->rewritten[lock], 1, __ATOMIC_SEQ_CST);
+	if (old == MARKED_BITS(old))
+		*begun = true;
+}
+
+static void attack_once(struct memory *memory, struct dice *dice, bool mappings, bool *begun)
+{
 	switch (roll(dice, 16)) {
 	case 0:
 		fire_pointer(memory, FIRE_HEAD + (roll(dice, 2) ? 0 :
@@ -204,9 +221,7 @@ static void attack_once(struct memory *memory, struct dice *dice, bool mappings)
 			     fire_target(memory, dice));
 		break;
 	default:
-		word = fire_word(dice);
-		fire_write(memory, roll(dice, job->locks) * FIRE_STRIDE + FIRE_WORD,
-			   &word, 4);
+		attack_word(memory, dice, begun);
 	}
 }
 
@@ -216,9 +231,10 @@ static __u32 attack(__u32 number, bool mappings)
 	struct memory *memory = &memories[job->kind];
 	struct dice dice = { job->random + number * 0x9e3779b97f4a7c15ULL };
 	__u32 strikes = 0;
+	bool begun = false;
 
 	while (!__atomic_load_n(&job->stop, __ATOMIC_ACQUIRE)) {
-		attack_once(memory, &dice, mappings);
+		attack_once(memory, &dice, mappings, &begun);
 		strikes++;
 		/* With few CPUs the victim needs one. */
 		if (strikes % 256 == 0)
@@ -341,6 +357,7 @@ static void make_fire(void)
 	job->stop = 0;
 	job->idle = 0;
 	job->strikes = 0;
+	memset(job->rewritten, 0, sizeof(job->rewritten));
 
 	size = job->compat ? 4 : 8;
 	start = (uintptr_t)memory->view[LOW];
@@ -395,6 +412,7 @@ static bool check_fire_words(void)
 		owner = found & FUTEX_TID_MASK;
 		if (found == MARKED_BITS(found)) {
 			totals.marked++;
+			job->during += job->rewritten[i];
 		} else if (owner != job->tid && owner != OTHER_TID &&
 			   found != (found & FUTEX_WAITERS)) {
 			fail("word at +%#x is %08x, the TID is %u", at, found, job->tid);

@@ -21,6 +21,7 @@
 #define SPOTS_MAX	6
 #define SPOT_WAITERS	3
 #define EXPLICIT_MAX	4096
+#define FIRE_LOCKS	4000
 
 /* A TID that no task has: they end at 2^22 */
 #define OTHER_TID	(FUTEX_TID_MASK - 1)
@@ -239,6 +240,10 @@ struct job {
 	__u32 moves;
 	__u64 list_end;
 	__u64 random;
+	/* Words that an attacker gave the TID back when it had found the walk begun */
+	__u32 rewritten[FIRE_LOCKS];
+	/* And those of them that the walk has marked: each was written during a walk */
+	unsigned long long during;
 };
 
 extern struct job *job;
