@@ -21,6 +21,12 @@
 /* The time in milliseconds between two pauses. */
 #define ROUND		1000
 
+/* How many times as long the work may take until it is enough. */
+#define LONGEST		10
+
+/* Seconds at one step after which a member is nudged. */
+#define NUDGE_TIME	0.4
+
 struct member {
 	volatile pid_t pid;	/* 0 while there is no process */
 	volatile int busy;	/* between two pauses: it may be killed */
@@ -39,7 +45,7 @@ struct crowd {
 };
 
 int me;
-double time_limit = 20;
+double time_limit = 60;
 
 static const struct work *work;
 static struct crowd *crowd;
@@ -304,7 +310,7 @@ static int wait_for(int (*condition)(void), long long limit)
 
 	while (!condition || !condition()) {
 		restart_children();
-		member = late_member(work->nudge ? time_limit / 50 : time_limit);
+		member = late_member(work->nudge ? NUDGE_TIME : time_limit);
 		if (member && work->nudge && crowd->members[member].pid) {
 			__atomic_add_fetch(&crowd->nudges, 1, __ATOMIC_SEQ_CST);
 			run_aside(work->nudge, member);
@@ -346,11 +352,21 @@ static void end_crowd(void)
 /* Whether the crowd had all of its time: a failure ends it early. */
 static int whole;
 
+/* Whether there is to be another round. */
+static int go_on(long long began, double length)
+{
+	double time = (now_ms() - began) / 1000.0;
+
+	if (time < length)
+		return 1;
+	return work->enough && !work->enough() && time < LONGEST * length;
+}
+
 static void run_rounds(double length)
 {
-	long long end = now_ms() + length * 1000;
+	long long began = now_ms();
 
-	while (!any_failure() && now_ms() < end) {
+	while (!any_failure() && go_on(began, length)) {
 		if (!wait_for(NULL, ROUND))
 			return;
 		__atomic_store_n(&crowd->pause, 1, __ATOMIC_SEQ_CST);

@@ -13,9 +13,9 @@
  *
  * usage: PROGRAM [SECONDS [SEED [TIME_LIMIT]]]
  *
- *	SECONDS   duration of the work (10)
+ *	SECONDS   duration of the work, up to ten times as long on a slow machine (10)
  *	SEED      of all that is random except the scheduler
- *	TIME_LIMIT  seconds that a single step may take (20)
+ *	TIME_LIMIT  seconds that a single step may take (60)
  *
  * The output is KTAP. The exit status is 0 if every test passed, else 1.
  *
@@ -52,6 +52,11 @@ struct work {
 	 * was lost. Only for a C library that is known to lose one; else NULL.
 	 */
 	void (*nudge)(int member);
+	/*
+	 * In the root: whether what the tests are about has happened. Until then the work goes
+	 * on, ten times as long at most. NULL if any work will do.
+	 */
+	int (*enough)(void);
 	/* After the last check: figures. */
 	void (*summarize)(void);
 };
