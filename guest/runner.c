@@ -15,6 +15,9 @@
  * that starts a program in a way that needs a shell is a failed test, so that none is
  * omitted silently.
  *
+ * Where there are selftests of the other word size, the first two put the directory of these
+ * programs into the environment, as FUTEX_OTHER_SIZE.
+ *
  * The output is that of kselftest's runner, but each program is a test, not run.sh, so
  * that the result shows which of them died or took too long.
  */
@@ -58,6 +61,18 @@ struct command {
 
 static struct command commands[LINES_MAX];
 static int command_count;
+
+/* The selftests of this label, and how they find those of the other word size */
+static const char *enter_label(const char *label)
+{
+	static char path[256];
+
+	snprintf(path, sizeof(path), ROOT "/selftests/%s/other/futex/functional", label);
+	if (!access(path, F_OK))
+		setenv("FUTEX_OTHER_SIZE", path, 1);
+	snprintf(path, sizeof(path), ROOT "/selftests/%s/futex/functional", label);
+	return path;
+}
 
 static void add_word(struct command *command, char *word)
 {
@@ -216,9 +231,8 @@ static void report(struct command *command, int number)
 
 static int selftests(const char *label)
 {
-	char path[256];
+	const char *path = enter_label(label);
 
-	snprintf(path, sizeof(path), ROOT "/selftests/%s/futex/functional", label);
 	if (chdir(path)) {
 		fprintf(stderr, "selftests: cannot enter %s: %s\n", path, strerror(errno));
 		return 1;
@@ -236,7 +250,7 @@ static int one_program(const char *label, const char *name)
 {
 	char path[256];
 
-	snprintf(path, sizeof(path), ROOT "/selftests/%s/futex/functional/%s", label, name);
+	snprintf(path, sizeof(path), "%s/%s", enter_label(label), name);
 	execl(path, path, NULL);
 	fprintf(stderr, "program: cannot run %s: %s\n", path, strerror(errno));
 	return 127;

@@ -90,6 +90,25 @@ user_compiler()
 	done
 }
 
+# pointer_size LABEL: of its programs, in bytes.
+pointer_size()
+{
+	# shellcheck disable=SC2046 # a compiler and its options
+	echo __SIZEOF_POINTER__ | $(user_compiler "$1") -E -P -x c - | tail -n 1
+}
+
+# other_size LABEL: the first label of programs with pointers of another size, if there is one.
+other_size()
+{
+	own_size=$(pointer_size "$1")
+	for candidate in $(word_sizes); do
+		if [ "$(pointer_size "$candidate")" != "$own_size" ]; then
+			echo "$candidate"
+			return
+		fi
+	done
+}
+
 # load_libc LABEL: sets compiler and option, what programs for this one of libcs are compiled
 # and linked with.
 load_libc()
