@@ -88,22 +88,6 @@ do {									\
 	}								\
 } while (0)
 
-/* The number after this word in a file of lines "WORD NUMBER", or -1. */
-static long long number_in(const char *path, const char *word)
-{
-	char name[64];
-	long long number, found = -1;
-	FILE *file = fopen(path, "r");
-
-	if (!file)
-		return found;
-	while (fscanf(file, "%63s %lld", name, &number) == 2)
-		if (!strcmp(name, word))
-			found = number;
-	fclose(file);
-	return found;
-}
-
 /* The number of processes that the kernel has killed for lack of memory. */
 static long long chosen(const struct test *test)
 {
@@ -200,24 +184,6 @@ static void stand_by(const struct test *test)
 	eat(NULL);
 }
 
-/* Its wait status, or -1 if it does not exit in time. */
-static int end_of(pid_t pid)
-{
-	long long end = now_ms() + TIME_LIMIT * 1000;
-	int status;
-
-	while (waitpid(pid, &status, WNOHANG) != pid) {
-		if (now_ms() > end) {
-			diag("a process does not exit");
-			kill(pid, SIGKILL);
-			waitpid(pid, NULL, 0);
-			return -1;
-		}
-		sleep_ms(5);
-	}
-	return status;
-}
-
 static void run(const struct test *test)
 {
 	long long before = chosen(test), began = now_ms();
@@ -241,11 +207,11 @@ static void run(const struct test *test)
 		bystander = start(test, stand_by);
 	control->go = 1;
 
-	status = end_of(owner);
+	status = end_of(owner, TIME_LIMIT);
 	control->done = 1;
 	check(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	if (bystander) {
-		status = end_of(bystander);
+		status = end_of(bystander, TIME_LIMIT);
 		check(WIFEXITED(status));
 	}
 	/* Not every kernel counts them. There are no other kills here. */

@@ -14,6 +14,9 @@
 /* A TID that no thread of the test has. */
 #define FOREIGN		1
 
+/* What is in the memory between the locks */
+#define GAP		0x5a
+
 enum kind {
 	PLAIN,			/* no waiter */
 	AWAITED,		/* one waiter sleeps in FUTEX_WAIT */
@@ -36,6 +39,9 @@ static struct {
 	int locks;		/* how many; the last one is pending */
 	int parts;		/* into how many pieces of memory they are put */
 	int waiting;		/* of so many, two have a waiter */
+	int spare;		/* how many more waiters these two have */
+	int split;		/* each part is the list of an owner of its own, */
+	pid_t owners[PARTS];	/* one of these */
 	struct waiter waiters[LOCKS_MAX];
 	int waiter_count;
 } area;
@@ -84,6 +90,8 @@ void make_area(int sharing, int locks, int parts, int waiting)
 	area.locks = locks;
 	area.parts = parts;
 	area.waiting = waiting;
+	area.spare = 0;
+	area.split = 0;
 	area.waiter_count = 0;
 }
 
@@ -92,12 +100,64 @@ void free_area(void)
 	munmap(area.memory, area.size);
 }
 
+void add_spare_waiters(int spare)
+{
+	area.spare = spare;
+}
+
+static int part_of(int number)
+{
+	int part = number / (area.locks / area.parts);
+
+	return part < area.parts ? part : area.parts - 1;
+}
+
+int first_of(int part)
+{
+	return part * (area.locks / area.parts);
+}
+
+int last_of(int part)
+{
+	return part + 1 < area.parts ? first_of(part + 1) - 1 : area.locks - 1;
+}
+
 struct slot *slot_of(int number)
 {
-	int each = area.locks / area.parts;
-	int part = number / each < area.parts ? number / each : area.parts - 1;
+	int part = part_of(number);
 
-	return (struct slot *)(area.memory + part * PART_SIZE + (number - part * each) * STEP);
+	return (struct slot *)(area.memory + part * PART_SIZE + (number - first_of(part)) * STEP);
+}
+
+int is_marked(int number)
+{
+	return (slot_of(number)->word & FUTEX_OWNER_DIED) != 0;
+}
+
+void fill_gaps(void)
+{
+	for (int i = 0; i < area.locks; i++)
+		memset(slot_of(i) + 1, GAP, STEP - sizeof(struct slot));
+}
+
+int count_changed_gaps(void)
+{
+	int changed = 0;
+
+	for (int i = 0; i < area.locks; i++) {
+		const unsigned char *gap = (const unsigned char *)(slot_of(i) + 1);
+		size_t at = 0;
+
+		while (at < STEP - sizeof(struct slot) && gap[at] == GAP)
+			at++;
+		changed += at < STEP - sizeof(struct slot);
+	}
+	return changed;
+}
+
+static int is_pending(int number)
+{
+	return number == (area.split ? last_of(part_of(number)) : area.locks - 1);
 }
 
 static enum kind kind_of(int number)
@@ -107,12 +167,19 @@ static enum kind kind_of(int number)
 	if (number % 512 == 113)
 		return PI;
 	/* Adjacent ones, as their wakeups are made together. */
-	return number % area.waiting < 2 || number == area.locks - 1 ? AWAITED : PLAIN;
+	return number % area.waiting < 2 || is_pending(number) ? AWAITED : PLAIN;
 }
 
-static int has_waiter(int number)
+static int waiters_of(int number)
 {
-	return kind_of(number) == AWAITED || kind_of(number) == PI;
+	switch (kind_of(number)) {
+	case AWAITED:
+		return 1 + area.spare;
+	case PI:
+		return 1;
+	default:
+		return 0;
+	}
 }
 
 /* The word at first. In that of a PI futex FUTEX_LOCK_PI sets FUTEX_WAITERS. */
@@ -134,23 +201,43 @@ static struct robust_list *link_to(int number)
 				      (kind_of(number) == PI));
 }
 
+static void take(int first, int last, struct robust_list_head *head, pid_t owner)
+{
+	for (int i = first; i <= last; i++)
+		slot_of(i)->word = held_word(i, owner);
+	for (int i = first; i < last; i++)
+		slot_of(i)->list.next = i + 1 < last ? link_to(i + 1) : &head->list;
+}
+
 void take_all(struct robust_list_head *head, pid_t owner)
 {
-	int listed = area.locks - 1;
+	take(0, area.locks - 1, head, owner);
+}
 
-	for (int i = 0; i < area.locks; i++)
-		slot_of(i)->word = held_word(i, owner);
-	for (int i = 0; i < listed; i++)
-		slot_of(i)->list.next = i + 1 < listed ? link_to(i + 1) : &head->list;
+void take_part(int part, struct robust_list_head *head, pid_t owner)
+{
+	area.split = 1;
+	area.owners[part] = owner;
+	take(first_of(part), last_of(part), head, owner);
+}
+
+static void register_locks(int first, int last, struct robust_list_head *head)
+{
+	head->list.next = link_to(first);
+	head->futex_offset = offsetof(struct slot, word) - offsetof(struct slot, list);
+	head->list_op_pending = link_to(last);
+	if (syscall(SYS_set_robust_list, head, sizeof(*head)))
+		bail_out_all("set_robust_list()");
 }
 
 void register_list(struct robust_list_head *head)
 {
-	head->list.next = link_to(0);
-	head->futex_offset = offsetof(struct slot, word) - offsetof(struct slot, list);
-	head->list_op_pending = link_to(area.locks - 1);
-	if (syscall(SYS_set_robust_list, head, sizeof(*head)))
-		bail_out_all("set_robust_list()");
+	register_locks(0, area.locks - 1, head);
+}
+
+void register_part(int part, struct robust_list_head *head)
+{
+	register_locks(first_of(part), last_of(part), head);
 }
 
 static void *wait_for_lock(void *argument)
@@ -171,6 +258,22 @@ static void *wait_for_lock(void *argument)
 	return NULL;
 }
 
+static void start_waiter(int number, const pthread_attr_t *attributes)
+{
+	struct waiter *waiter = &area.waiters[area.waiter_count];
+
+	errno = EAGAIN;
+	if (area.waiter_count == LOCKS_MAX)
+		bail_out_all("too many waiters");
+	memset(waiter, 0, sizeof(*waiter));
+	waiter->slot = slot_of(number);
+	waiter->kind = kind_of(number);
+	errno = pthread_create(&waiter->thread, attributes, wait_for_lock, waiter);
+	if (errno)
+		bail_out_all("cannot start a waiter, give the guest more memory");
+	area.waiter_count++;
+}
+
 void start_waiters(void)
 {
 	pthread_attr_t attributes;
@@ -178,19 +281,9 @@ void start_waiters(void)
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN + 16384);
 	area.waiter_count = 0;
-	for (int i = 0; i < area.locks; i++) {
-		struct waiter *waiter = &area.waiters[area.waiter_count];
-
-		if (!has_waiter(i))
-			continue;
-		memset(waiter, 0, sizeof(*waiter));
-		waiter->slot = slot_of(i);
-		waiter->kind = kind_of(i);
-		errno = pthread_create(&waiter->thread, &attributes, wait_for_lock, waiter);
-		if (errno)
-			bail_out_all("cannot start a waiter, give the guest more memory");
-		area.waiter_count++;
-	}
+	for (int i = 0; i < area.locks; i++)
+		for (int k = 0; k < waiters_of(i); k++)
+			start_waiter(i, &attributes);
 	pthread_attr_destroy(&attributes);
 	for (int i = 0; i < area.waiter_count; i++)
 		while (!area.waiters[i].tid || task_state(area.waiters[i].tid) != 'S')
@@ -232,15 +325,18 @@ static void judge_plain_word(int number, pid_t owner, struct outcome *outcome)
 		asleep = futex(&slot->word, FUTEX_WAKE, INT_MAX);
 	if (value == marked) {
 		outcome->marked++;
-		outcome->waiters += kind_of(number) == AWAITED;
-		outcome->not_woken += asleep;
-		if (number == area.locks - 1)
-			outcome->pending_marked = 1;
+		if (kind_of(number) == AWAITED) {
+			outcome->waiters++;
+			outcome->not_woken += asleep > area.spare;
+			outcome->woken_twice += asleep < area.spare;
+		}
+		if (is_pending(number))
+			outcome->pending_marked++;
 		else
 			outcome->last_marked = number;
 	} else if (value == held) {
 		outcome->unmarked++;
-		if (number < outcome->first_unmarked && number < area.locks - 1)
+		if (number < outcome->first_unmarked && !is_pending(number))
 			outcome->first_unmarked = number;
 	} else {
 		outcome->wrong++;
@@ -278,7 +374,7 @@ void judge_area(pid_t owner, struct outcome *outcome)
 	outcome->first_unmarked = INT_MAX;
 	outcome->last_marked = -1;
 	for (int i = 0; i < area.locks; i++)
-		judge_word(i, owner, outcome);
+		judge_word(i, area.split ? area.owners[part_of(i)] : owner, outcome);
 	for (int i = 0; i < area.waiter_count; i++)
 		if (area.waiters[i].kind == AWAITED || area.waiters[i].found)
 			pthread_join(area.waiters[i].thread, NULL);

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "util.h"
 
+#include <ctype.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,6 +76,25 @@ int write_file(const char *path, const char *text)
 	return written;
 }
 
+long long number_in(const char *path, const char *word)
+{
+	size_t length = strlen(word);
+	long long number, found = -1;
+	FILE *file = fopen(path, "re");
+	char line[256];
+
+	if (!file)
+		return found;
+	while (found < 0 && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, word, length) || (length && !isspace(line[length])))
+			continue;
+		if (sscanf(line + length, "%lld", &number) == 1)
+			found = number;
+	}
+	fclose(file);
+	return found;
+}
+
 char task_state(pid_t tid)
 {
 	char path[64], text[256], *mark;
@@ -91,6 +113,23 @@ char task_state(pid_t tid)
 	/* The name of the program, in parentheses, may have parentheses itself. */
 	mark = strrchr(text, ')');
 	return mark && mark[1] ? mark[2] : '?';
+}
+
+int end_of(pid_t pid, int seconds)
+{
+	long long end = now_ms() + seconds * 1000LL;
+	int status;
+
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		if (now_ms() > end) {
+			diag("process %d does not exit", pid);
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+			return -1;
+		}
+		sleep_ms(5);
+	}
+	return status;
 }
 
 /* A coarse clock would spoil the small figures. */

@@ -42,8 +42,17 @@ void __noreturn bail_out(const char *what);
 /* False if the file cannot be opened or does not take all of the text. */
 int write_file(const char *path, const char *text);
 
+/*
+ * The number after this word in a file of lines "WORD NUMBER ...", or -1; other lines are
+ * ignored. The word may be empty: then the file has nothing but a number.
+ */
+long long number_in(const char *path, const char *word);
+
 /* The letter that /proc has for the task's state; '?', or 0 if there is no such task */
 char task_state(pid_t tid);
+
+/* The wait status of a child; -1 if it is not dead in time, and is killed. */
+int end_of(pid_t pid, int seconds);
 
 void print_clock_source(void);
 
