@@ -4,8 +4,10 @@
 # Kernels: their flavours, a file in scripts/config/ each, and how they are built.
 
 # load_flavour NAME: sets source, the kernel tree that this flavour is built from,
-# flavour_patch, what is applied on top of it, which only benchmarks have, and
-# flavour_packages, the Debian packages that only this flavour is built with. The
+# flavour_patch, what is applied on top of it, which only benchmarks have,
+# flavour_packages, the Debian packages that only this flavour is built with, and
+# flavour_smp, flavour_memory and flavour_parameters, how its guest is booted where that
+# is not what the architecture says: CPUs, memory, words for the kernel command line. The
 # tree is the whole series, none of it (base), or the series up to a patch, which
 # is named by its subject: numbers move.
 load_flavour()
@@ -16,6 +18,9 @@ load_flavour()
 	revision=$(sed -n 's/^# source: *//p' "$top/scripts/config/$flavour")
 	flavour_patch=$(sed -n 's/^# patch: *//p' "$top/scripts/config/$flavour")
 	flavour_packages=$(sed -n 's/^# packages: *//p' "$top/scripts/config/$flavour")
+	flavour_smp=$(sed -n 's/^# smp: *//p' "$top/scripts/config/$flavour")
+	flavour_memory=$(sed -n 's/^# memory: *//p' "$top/scripts/config/$flavour")
+	flavour_parameters=$(sed -n 's/^# parameters: *//p' "$top/scripts/config/$flavour")
 	# The configuration has the version of pahole, if that is installed, and each file
 	# depends on it. So only the flavours that need pahole see it.
 	case " $flavour_packages " in
