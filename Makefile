@@ -8,7 +8,7 @@ ARCH ?= $(shell sed -n 's/^goal_arch=//p' scripts/bench/goals)
 FLAVOUR ?= full
 
 .PHONY: help run test test-arch fuzz bench kernel shell export check-series check-patches check-scripts check-docs \
-	check-bisect check-debug check-kcsan check-reference check-input check-kills check-placeholder \
+	check-bisect check-debug check-kcsan check-large check-reference check-input check-kills check-placeholder \
 	check-tracers check-unlock check-upstream-selftests check-window check-examples check-model check-paths \
 	check-releases report-trace mutants soak clean
 
@@ -30,6 +30,7 @@ help:
 	@echo 'make check-bisect   build and boot the kernel after each patch of the series'
 	@echo 'make check-debug    run all tests on a kernel with KASAN, lockdep and other runtime checks'
 	@echo 'make check-kcsan    run all tests on a kernel with KCSAN, which detects data races'
+	@echo 'make check-large    run all tests, and attacks, on a kernel near a distribution'"'"'s, with eight CPUs'
 	@echo 'make check-reference  run the selftests on the unpatched base'
 	@echo 'make check-releases  apply the series to each release in the archive, by git am and by quilt'
 	@echo 'make check-model    check the models of the protocol in every order of its steps'
@@ -86,7 +87,7 @@ soak:
 check-kcsan:
 	@scripts/check-debug $(ARCH) kcsan
 
-check-bisect check-debug check-kills check-reference check-tracers check-unlock check-upstream-selftests check-window report-trace:
+check-bisect check-debug check-kills check-large check-reference check-tracers check-unlock check-upstream-selftests check-window report-trace:
 	@scripts/$@ $(ARCH)
 
 check-series check-patches check-scripts check-docs check-examples check-model check-input check-placeholder check-paths check-releases clean:

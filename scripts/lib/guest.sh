@@ -6,6 +6,9 @@
 # For a kernel with runtime checks: it is slower, and takes more memory.
 debug_boot='--memory 2G --append guest.limit=1800 --timeout 5400'
 
+# For a guest with eight CPUs, which may be more than the machine has.
+large_boot='--append guest.limit=3600 --timeout 10800'
+
 # Of the functions below each takes the options of scripts/boot-guest or those of
 # scripts/judge-console. Variables name the files that they write:
 #   console_log   the console
